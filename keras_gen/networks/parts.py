@@ -108,7 +108,7 @@ def check_shape(name, shape, axes=None):
     Raises:
         ValueError: it is not one, or does not have one entry for each name in `axes`.
     """
-    if not _is_positive_integers(shape) or (axes and len(shape) != len(axes)):
+    if not _is_positive_integers(shape) or len(shape) != len(axes or shape) or not shape:
         wanted = f"({', '.join(axes)})" if axes else "a shape without its batch axis"
         raise expected(name, f"{wanted}, in positive integers", shape)
     return tuple(shape)
