@@ -1,0 +1,79 @@
+"""Serves `keras.random.*` from a model's own counter stream while one of its steps runs.
+
+Keras' layers (Dropout, GaussianNoise, random augmentation) draw from `torch.Generator` on
+PyTorch, which cannot be traced, and from three different generators on the three backends.
+While a step of ours runs they draw from the model's stream: the step traces, and the same seed
+drops the same units on every backend.
+"""
+
+import contextlib
+import math
+
+from keras import ops
+from keras.src import backend as keras_backend
+
+
+@contextlib.contextmanager
+def serve_random(stream):
+    """Serve Keras' random draws from `stream` inside the `with` block.
+
+    Args:
+        stream: An object with `normal(shape)`, `uniform(shape)` and `integers(shape, high)`.
+    """
+    module = keras_backend.random
+    served = _draws(stream)
+    originals = {name: getattr(module, name) for name in served}
+    try:
+        for name, function in served.items():
+            setattr(module, name, function)
+        yield
+    finally:
+        for name, function in originals.items():
+            setattr(module, name, function)
+
+
+def _draws(stream):
+    def dtype_or_default(dtype):
+        return dtype or keras_backend.floatx()
+
+    def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+        return ops.cast(mean + stddev * stream.normal(shape), dtype_or_default(dtype))
+
+    def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
+        draw = minval + (maxval - minval) * stream.uniform(shape)
+        return ops.cast(draw, dtype_or_default(dtype))
+
+    def randint(shape, minval, maxval, dtype="int32", seed=None):
+        return ops.cast(minval + stream.integers(shape, maxval - minval), dtype)
+
+    def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+        # The inverse of the normal distribution function between -2 and 2 deviations.
+        low, high = (0.5 * (1 + math.erf(side / math.sqrt(2))) for side in (-2, 2))
+        level = low + (high - low) * stream.uniform(shape)
+        draw = math.sqrt(2) * ops.erfinv(2 * level - 1)
+        return ops.cast(mean + stddev * draw, dtype_or_default(dtype))
+
+    def dropout(inputs, rate, noise_shape=None, seed=None):
+        if noise_shape is None:
+            shape = ops.shape(inputs)
+        else:
+            full = ops.shape(inputs)
+            shape = tuple(f if n is None else n for f, n in zip(full, noise_shape, strict=True))
+        keep = stream.uniform(shape) >= rate
+        return ops.where(keep, inputs / (1.0 - rate), ops.zeros_like(inputs))
+
+    def categorical(logits, num_samples, dtype="int32", seed=None):
+        # Gumbel-max: argmax(logits + Gumbel noise) is distributed as softmax(logits).
+        batch, classes = ops.shape(logits)
+        gumbel = -ops.log(-ops.log(stream.uniform((batch, num_samples, classes))))
+        scores = ops.expand_dims(ops.cast(logits, "float32"), 1) + gumbel
+        return ops.cast(ops.argmax(scores, axis=-1), dtype)
+
+    return {
+        "normal": normal,
+        "uniform": uniform,
+        "randint": randint,
+        "truncated_normal": truncated_normal,
+        "dropout": dropout,
+        "categorical": categorical,
+    }

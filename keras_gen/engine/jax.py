@@ -1,0 +1,180 @@
+"""The engine on JAX: a stateful step runs inside scopes that carry every write out as a value.
+
+While Keras builds its train function, it is handed a stateless face of `train_step`: the
+author's step is run inside a `keras.StatelessScope` over all state, and the new values are read
+back. Inside, each differentiation opens a child scope that starts from its parent's values
+(Keras' own nested scopes do not) and returns what was written as auxiliary output of
+`jax.value_and_grad`, so that no tracer leaks.
+"""
+
+import contextlib
+
+import jax
+import keras
+from keras import ops
+from keras.src.backend.common.stateless_scope import get_stateless_scope
+
+
+class _RecordingScope(keras.StatelessScope):
+    """A scope that starts from its parent's values and remembers which variables it wrote."""
+
+    def __init__(self, parent=None):
+        super().__init__(initialize_variables=False)
+        self.written = {}
+        if parent is not None:
+            self.state_mapping.update(parent.state_mapping)
+
+    def add_update(self, update):
+        variable, _ = update
+        self.written[id(variable)] = variable
+        super().add_update(update)
+
+    def updates(self):
+        return [self.state_mapping[key] for key in self.written]
+
+
+def _differentiate(transform, function, inputs):
+    """Run `transform(pure)(inputs)`, `pure` collecting what `function` writes; keep the writes.
+
+    `function(inputs, scope) -> (scalar, aux)` runs inside `scope`.
+    """
+    parent = get_stateless_scope()
+    written = {}
+
+    def pure(inputs):
+        scope = _RecordingScope(parent)
+        with scope:
+            value, aux = function(inputs, scope)
+        written.clear()
+        written.update(scope.written)
+        return value, (aux, scope.updates())
+
+    result = transform(pure)(inputs)
+    return result, list(written.values())
+
+
+def _keep(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+
+
+def value_and_grad(objective, variables):
+    """Differentiate an objective with respect to Keras variables.
+
+    Args:
+        objective: Function without arguments -> `(loss, aux)`; `loss` a scalar tensor.
+        variables: List of `keras.Variable`s.
+
+    Returns:
+        `((loss, aux), gradients)`; one gradient a variable, zero where the loss does not
+        depend on it.
+    """
+
+    def function(values, scope):
+        for variable, value in zip(variables, values, strict=True):
+            scope.state_mapping[id(variable)] = value
+        return objective()
+
+    def transform(pure):
+        return jax.value_and_grad(pure, has_aux=True)
+
+    values = [variable.value for variable in variables]
+    ((loss, (aux, updates)), gradients), written = _differentiate(transform, function, values)
+    _keep(written, updates)
+    return (loss, aux), gradients
+
+
+def apply_gradients(optimizer, gradients, variables):
+    """Let the optimizer change the variables by the gradients.
+
+    Args:
+        optimizer: A Keras optimizer.
+        gradients: List of tensors, one a variable.
+        variables: List of `keras.Variable`s.
+    """
+    optimizer.apply(gradients, variables)
+
+
+def input_gradient(fn, x):
+    """Gradient of a function with respect to its input: `d sum(fn(x)) / dx`.
+
+    The sum makes it one gradient per example where `fn` treats examples apart. It can be
+    differentiated again: gradient penalties are written with it.
+
+    Args:
+        fn: Function of one tensor: a critic, a network.
+        x: `(batch, ...)` tensor.
+
+    Returns:
+        A tensor of the shape of `x`.
+    """
+
+    def function(x, scope):
+        return jax.numpy.sum(ops.cast(fn(x), "float32")), None
+
+    def transform(pure):
+        return jax.grad(pure, has_aux=True)
+
+    (gradient, (_, updates)), written = _differentiate(transform, function, x)
+    _keep(written, updates)
+    return gradient
+
+
+class StepAdapter:
+    """Placed before `keras.Model`: lets Keras' JAX trainer run a stateful `train_step`."""
+
+    def make_train_function(self, force=False):
+        with self._stateless_face("train_step", self._train_state_variables):
+            super().make_train_function(force)
+
+    def make_test_function(self, force=False):
+        with self._stateless_face("test_step", self._test_state_variables):
+            super().make_test_function(force)
+
+    def _train_state_variables(self):
+        return (
+            self.trainable_variables,
+            self.non_trainable_variables,
+            self.optimizer.variables,
+            self.metrics_variables,
+        )
+
+    def _test_state_variables(self):
+        return self.trainable_variables, self.non_trainable_variables, self.metrics_variables
+
+    @contextlib.contextmanager
+    def _stateless_face(self, name, state_variables):
+        """Shadow the stateful step by `face(state, data) -> logs, state` for a while."""
+        stateful_step = getattr(self, name)
+
+        def face(state, data):
+            variables = state_variables()
+            scope = _RecordingScope()
+            for group, values in zip(variables, state, strict=True):
+                for variable, value in zip(group, values, strict=True):
+                    scope.state_mapping[id(variable)] = value
+            with scope:
+                logs = stateful_step(data)
+            stray = [v for v in scope.written.values() if not _among(v, variables)]
+            if stray:
+                raise ValueError(
+                    f"{name} of {type(self).__name__} writes to the variable "
+                    f"'{stray[0].path}', which is not part of the model: keep it, or the layer "
+                    "that owns it, as an attribute of the model."
+                )
+            state = tuple([scope.get_current_value(v) for v in group] for group in variables)
+            return logs, state
+
+        self.__dict__[name] = face
+        try:
+            yield
+        finally:
+            del self.__dict__[name]
+
+    def _resolve_jit_for(self, steps):
+        """`jit_compile="auto"`: XLA always, as Keras decides."""
+        return None
+
+
+def _among(variable, groups):
+    return any(variable is other for group in groups for other in group)

@@ -1,0 +1,1 @@
+"""Autoencoders: an encoder to codes, a decoder back."""
