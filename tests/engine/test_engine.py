@@ -1,0 +1,111 @@
+"""The engine's five names, against derivatives in closed form."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_gen import engine
+
+
+def variable(value, **kwargs):
+    return keras.Variable(np.asarray(value, "float32"), **kwargs)
+
+
+def test_value_and_grad_of_a_quadratic():
+    w, unused = variable([1.0, -2.0, 3.0]), variable([5.0])
+
+    def objective():
+        return ops.sum(ops.square(w) * ops.array([1.0, 2.0, 3.0])), {"twice": 2 * w.value}
+
+    (loss, aux), gradients = engine.value_and_grad(objective, [w, unused])
+    assert float(loss) == pytest.approx(1 + 8 + 27)
+    np.testing.assert_allclose(ops.convert_to_numpy(aux["twice"]), [2, -4, 6])
+    np.testing.assert_allclose(ops.convert_to_numpy(gradients[0]), [2, -8, 18])
+    np.testing.assert_allclose(ops.convert_to_numpy(gradients[1]), [0])
+
+
+def test_writes_inside_an_objective_are_kept():
+    w, seen = variable([2.0]), variable(0.0, trainable=False)
+
+    def objective():
+        seen.assign(seen + ops.sum(w))
+        seen.assign(seen * 10.0)
+        return ops.sum(w * w), {}
+
+    engine.value_and_grad(objective, [w])
+    engine.value_and_grad(objective, [w])
+    assert float(seen.value) == pytest.approx((0 + 2) * 10 * 10 + 2 * 10)
+
+
+def test_input_gradient_of_a_cube_and_of_its_gradient():
+    x = ops.array([[1.0, -2.0], [0.5, 3.0]])
+    first = engine.input_gradient(lambda x: ops.sum(x**3, axis=1), x)
+    second = engine.input_gradient(lambda x: engine.input_gradient(lambda y: y**3, x), x)
+    np.testing.assert_allclose(ops.convert_to_numpy(first), 3 * ops.convert_to_numpy(x) ** 2)
+    np.testing.assert_allclose(ops.convert_to_numpy(second), 6 * ops.convert_to_numpy(x))
+
+
+def test_input_gradient_keeps_what_the_function_writes():
+    calls = variable(0.0, trainable=False)
+
+    def critic(x):
+        calls.assign(calls + 1.0)
+        return ops.sum(x, axis=1)
+
+    engine.input_gradient(critic, ops.ones((2, 3)))
+    assert float(calls.value) == 1.0
+
+
+def test_minimize_through_a_gradient_penalty_of_a_linear_critic():
+    # (|w| - 1)^2 has the gradient 2 (|w| - 1) w / |w|: here |w| = 5.
+    w = variable([3.0, 4.0])
+    sgd = keras.optimizers.SGD(0.1)
+    x = ops.ones((4, 2))
+
+    def objective():
+        gradient = engine.input_gradient(lambda x: ops.sum(x * w, axis=-1), x)
+        norm = ops.sqrt(ops.sum(ops.square(gradient), axis=-1))
+        return ops.mean(ops.square(norm - 1.0)), {"norm": ops.mean(norm)}
+
+    loss, aux = engine.minimize(objective, [w], sgd)
+    assert float(loss) == pytest.approx(16.0)
+    assert float(aux["norm"]) == pytest.approx(5.0)
+    expected = np.array([3.0, 4.0]) - 0.1 * 8 * np.array([0.6, 0.8])
+    np.testing.assert_allclose(ops.convert_to_numpy(w.value), expected, rtol=1e-6)
+
+
+def test_minimize_adds_the_regularizers_of_the_variables_to_the_gradient_only():
+    w = variable([2.0, -1.0])
+    w.regularizer = keras.regularizers.L2(0.5)
+    loss, _ = engine.minimize(lambda: (ops.sum(w), {}), [w], keras.optimizers.SGD(0.1))
+    assert float(loss) == pytest.approx(1.0)
+    # d/dw (sum w + 0.5 sum w^2) = 1 + w
+    np.testing.assert_allclose(ops.convert_to_numpy(w.value), [2 - 0.1 * 3, -1 - 0.1 * 0], atol=1e-6)
+
+
+def test_an_objective_that_returns_no_pair_is_named():
+    w = variable([1.0])
+    with pytest.raises(TypeError, match="pair \\(loss, aux\\)"):
+        engine.minimize(lambda: ops.sum(w), [w], keras.optimizers.SGD(0.1))
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "RMSprop", "Lion"])
+def test_gradient_accumulation_equals_one_step_on_the_mean_gradient(name):
+    make = getattr(keras.optimizers, name)
+    slow, plain = variable([1.0, -2.0]), variable([1.0, -2.0])
+    accumulating = make(0.1, gradient_accumulation_steps=3)
+    direct = make(0.1)
+    slopes = np.array([[1.0, 2.0], [-4.0, 0.5], [6.0, 0.5]], "float32")
+    for _ in range(2):
+        for i, slope in enumerate(slopes):
+            before = ops.convert_to_numpy(slow.value)
+            engine.minimize(lambda slope=slope: (ops.sum(slow * slope), {}), [slow], accumulating)
+            if i < 2:
+                np.testing.assert_array_equal(ops.convert_to_numpy(slow.value), before)
+        mean = slopes.mean(0)
+        engine.minimize(lambda: (ops.sum(plain * mean), {}), [plain], direct)
+        np.testing.assert_allclose(
+            ops.convert_to_numpy(slow.value), ops.convert_to_numpy(plain.value), rtol=2e-6
+        )
+    assert int(accumulating.iterations) == 2
