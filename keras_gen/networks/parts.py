@@ -73,7 +73,7 @@ def activation_layer(activation, name=None):
         ValueError: Keras knows no such activation.
     """
     if activation == "leaky_relu":
-        # Radford et al. 2016, section 3. The slope is said here: Keras' function has 0.2 as its
+        # Radford et al. 2016, section 4. The slope is said here: Keras' function has 0.2 as its
         # default and Keras' layer 0.3.
         return keras.layers.LeakyReLU(negative_slope=0.2, name=name)
     try:

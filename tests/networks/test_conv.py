@@ -25,6 +25,10 @@ CASES = [
 ]
 
 
+# Shapes do not depend on the numbers, and JAX compiles a random initializer for every shape.
+EMPTY = {"kernel_initializer": "zeros"}
+
+
 def numpy(tensor):
     return keras.ops.convert_to_numpy(tensor)
 
@@ -47,7 +51,7 @@ def convolve(x, kernel, stride=2):
 
 @pytest.mark.parametrize("size, grids, channels", CASES)
 def test_encoder_halves_and_doubles(size, grids, channels):
-    network = conv_encoder((*size, channels), (10,), width=2)
+    network = conv_encoder((*size, channels), (10,), width=2, **EMPTY)
     widths = [2, 4, 8, 16, 16, 16, 16]
     stages = [layer.output.shape for layer in network.layers if layer.name[-1].isdigit()]
     assert stages == [(None, *g, w) for g, w in zip(grids[1:], widths, strict=False)]
@@ -56,7 +60,7 @@ def test_encoder_halves_and_doubles(size, grids, channels):
 
 @pytest.mark.parametrize("size, grids, channels", CASES)
 def test_decoder_is_the_mirror(size, grids, channels):
-    network = conv_decoder((10,), (*size, channels), width=2)
+    network = conv_decoder((10,), (*size, channels), width=2, **EMPTY)
     widths = [2, 4, 8, 16, 16, 16, 16][: len(grids) - 1]
     hidden = [x.output.shape for x in network.layers if x.name.endswith("_activation")]
     expected = [(None, *g, w) for g, w in zip(grids[1:], widths, strict=True)][::-1]
@@ -67,7 +71,7 @@ def test_decoder_is_the_mirror(size, grids, channels):
 @pytest.mark.parametrize("size", [(8, 8), (25, 25), (33, 5)])
 @pytest.mark.parametrize("kernel_size", [3, 4])
 def test_real_images_pass_through_any_size(size, kernel_size):
-    options = {"width": 2, "kernel_size": kernel_size}
+    options = {"width": 2, "kernel_size": kernel_size, **EMPTY}
     codes = conv_encoder((*size, 3), (6,), **options)(np.zeros((2, *size, 3), "float32"))
     assert numpy(conv_decoder((6,), (*size, 3), **options)(codes)).shape == (2, *size, 3)
 
@@ -102,14 +106,14 @@ def test_the_decoder_convolves_transposed(side, kernel_size):
 
 
 def test_encoder_parameters_by_hand():
-    network = conv_encoder((28, 28, 1), (10,))
+    network = conv_encoder((28, 28, 1), (10,), **EMPTY)
     assert network.count_params() == (16 * 1 * 32 + 32) + (16 * 32 * 64 + 64) + (3136 * 10 + 10)
 
 
 def test_dcgan_parameters_by_hand():
     """Radford et al. 2016, figure 1: 100 -> 4 x 4 x 1024 -> 512 -> 256 -> 128 -> 64 x 64 x 3."""
     widths = (1024, 512, 256, 128)
-    options = {"normalization": "batch", "kernel_size": 5}
+    options = {"normalization": "batch", "kernel_size": 5, **EMPTY}
     generator = conv_decoder((100,), (64, 64, 3), filters=widths, **options)
     kernels = 25 * (1024 * 512 + 512 * 256 + 256 * 128 + 128 * 3) + 100 * 16 * 1024
     assert generator.count_params() == kernels + 4 * sum(widths) + 3
@@ -120,8 +124,8 @@ def test_dcgan_parameters_by_hand():
 
 def test_the_first_stage_is_normalised_on_request_only():
     shapes = ((28, 28, 1), (1,))
-    plain = conv_encoder(*shapes, normalization="batch")
-    first = conv_encoder(*shapes, normalization="batch", normalize_first=True)
+    plain = conv_encoder(*shapes, normalization="batch", **EMPTY)
+    first = conv_encoder(*shapes, normalization="batch", normalize_first=True, **EMPTY)
     names = {layer.name for layer in first.layers} - {layer.name for layer in plain.layers}
     assert names == {"stage_1_normalization"}
     assert plain.get_layer("stage_1").use_bias and not first.get_layer("stage_1").use_bias
@@ -139,8 +143,8 @@ def test_layer_normalisation_sees_the_whole_map():
 
 
 def test_filters_replace_width():
-    network = conv_encoder((32, 32, 3), (1,), filters=(7, 9), width=1)
+    network = conv_encoder((32, 32, 3), (1,), filters=(7, 9), width=1, **EMPTY)
     assert network.get_layer("stage_2").output.shape == (None, 8, 8, 9)
-    network = conv_decoder((4,), (32, 32, 3), filters=(9, 7))
+    network = conv_decoder((4,), (32, 32, 3), filters=(9, 7), **EMPTY)
     assert network.get_layer("grid_shape").output.shape == (None, 8, 8, 9)
     assert network.get_layer("stage_1").output.shape == (None, 16, 16, 7)

@@ -1,0 +1,21 @@
+"""Metrics: numbers judged after training, NumPy arrays in, plain numbers out."""
+
+from keras_gen.metrics.baselines import (
+    fitted_gaussian_samples,
+    independent_pixels_nll,
+    nearest_neighbour_distance,
+    pca_reconstruction_error,
+)
+from keras_gen.metrics.classifier import Classifier
+from keras_gen.metrics.frechet import frechet_distance
+from keras_gen.metrics.precision_recall import precision_recall
+
+__all__ = [
+    "Classifier",
+    "fitted_gaussian_samples",
+    "frechet_distance",
+    "independent_pixels_nll",
+    "nearest_neighbour_distance",
+    "pca_reconstruction_error",
+    "precision_recall",
+]
