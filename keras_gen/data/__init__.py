@@ -1,0 +1,28 @@
+"""Data: from a name to images and labels of one shape and range, split, cleaned and batched."""
+
+from keras_gen.data.augmentation import Augmentation, augmentation
+from keras_gen.data.cleaning import CleaningReport
+from keras_gen.data.dataset import Dataset
+from keras_gen.data.errors import DataError
+from keras_gen.data.sources import known, load, prepare
+
+__all__ = [
+    "Augmentation",
+    "Batches",
+    "CleaningReport",
+    "DataError",
+    "Dataset",
+    "augmentation",
+    "known",
+    "load",
+    "prepare",
+]
+
+
+def __getattr__(name):
+    # Batches subclass Keras', which takes seconds to import; sources do not need it.
+    if name == "Batches":
+        from keras_gen.data.batches import Batches
+
+        return Batches
+    raise AttributeError(f"module 'keras_gen.data' has no attribute {name!r}")

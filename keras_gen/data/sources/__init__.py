@@ -1,0 +1,162 @@
+"""The sources by name: one file each, with the one door to them all."""
+
+import pathlib
+
+from keras_gen.data.errors import DataError, nearest
+from keras_gen.data.geometry import Geometry
+from keras_gen.data.sources import digits, fashion_mnist, folder, npz, tfds
+from keras_gen.data.sources.request import Request
+
+# name: (module, description, the options that only some sources understand).
+SOURCES = {
+    "digits": (digits, "scikit-learn's 1,797 handwritten digits, 8x8 grey; embedded", ()),
+    "fashion_mnist": (
+        fashion_mnist,
+        "Fashion-MNIST, 70,000 clothes, 28x28 grey; from Debian's package or TFDS",
+        ("in_memory",),
+    ),
+    "tfds:<name>": (
+        tfds,
+        "any image data set of TensorFlow Datasets, such as tfds:cifar10 or tfds:celeb_a",
+        ("label_key", "in_memory"),
+    ),
+    "folder:<path>": (
+        folder,
+        "a folder of image files, classes from sub-folders",
+        ("test_fraction", "in_memory"),
+    ),
+    "npz:<path>": (
+        npz,
+        "a NumPy file with images and perhaps labels",
+        ("test_fraction", "source_range"),
+    ),
+}
+
+
+def known():
+    """Lists the sources.
+
+    Returns:
+        `(name, one-line description)` each; what stands in `<...>` is the user's.
+    """
+    return [(name, description) for name, (_, description, _) in SOURCES.items()]
+
+
+def load(
+    name,
+    split="train",
+    *,
+    size=None,
+    channels=None,
+    crop=None,
+    resize_filter="lanczos",
+    value_range=(0.0, 1.0),
+    on_bad="refuse",
+    min_side=4,
+    keep_duplicates=False,
+    seed=0,
+    validation_fraction=0.0,
+    test_fraction=None,
+    source_range=None,
+    label_key=None,
+    in_memory=None,
+    data_dir=None,
+):
+    """Loads one split of a data set.
+
+    Training, validation and test images are told apart by `seed` and by nothing else, so loading
+    the splits one by one with the same arguments never gives an image to two of them. A test split
+    that the source has of its own is kept, whatever the seed.
+
+    Args:
+        name: a source as `known` lists them: "digits", "fashion_mnist", "tfds:cifar10",
+            "folder:photos", "npz:faces.npz".
+        split: "train", "validation" or "test"; for TFDS whatever it understands ("train[:80%]").
+        size: side or `(height, width)` that pictures are resized to; None keeps theirs.
+        channels: 1 for grey (luma), 3 for RGB; None keeps theirs. Transparency is laid on white.
+        crop: side or `(height, width)` of the centre to keep before the resize, or "square" for
+            the largest centred square.
+        resize_filter: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos": Pillow's.
+        value_range: `(lowest, highest)` of the float32 images, such as (0, 1) or (-1, 1).
+        on_bad: "refuse" or "skip" images that cannot be used (folder, npz).
+        min_side: pictures with a smaller side are tiny, and cannot be used (folder, npz).
+        keep_duplicates: whether copies of an image are no fault; they are counted and named
+            either way, and never stand in two splits (folder, npz).
+        seed: of the splits.
+        validation_fraction: share of the training images held out as "validation".
+        test_fraction: share of all images held out as "test", where the source has no test split
+            of its own (folder, npz); None for 0.1. The digits always hold out the same 297.
+        source_range: `(lowest, highest)` that the stored pixels can be (npz); None for 0 to 255,
+            for floats 0 to 1.
+        label_key: which feature is the label, such as "attributes/Smiling" (TFDS).
+        in_memory: whether decoded images are kept in memory (folder, TFDS); None for no, in TFDS
+            for all that fits 512 MiB.
+        data_dir: where relative paths of folder and npz begin; the TFDS folder.
+
+    Returns:
+        A `Dataset`.
+
+    Raises:
+        DataError: anything asked for or found is not as it should be; one line says what to do.
+    """
+    kind, colon, argument = str(name).partition(":")
+    entry = next((key for key in SOURCES if key.partition(":")[0] == kind), None)
+    if entry is None:
+        names = ", ".join(SOURCES)
+        guess = nearest(kind, [key.partition(":")[0] for key in SOURCES])
+        raise DataError(f"data: no source {name!r}, expected one of {names}{guess}")
+    if ("<" in entry) != bool(argument) or (colon and not argument):
+        raise DataError(f"data: expected {entry!r}, got {name!r}")
+    module, _, understood = SOURCES[entry]
+    special = {
+        "test_fraction": test_fraction,
+        "source_range": source_range,
+        "label_key": label_key,
+        "in_memory": in_memory,
+    }
+    for option, value in special.items():
+        if value is not None and option not in understood:
+            takers = ", ".join(key for key, (_, _, options) in SOURCES.items() if option in options)
+            raise DataError(f"{option}: {name} does not take it (got {value!r}); {takers} do")
+    return module.load(
+        Request(
+            name=name,
+            argument=argument,
+            split=split,
+            geometry=Geometry.checked(size, channels, crop, resize_filter),
+            value_range=value_range,
+            on_bad=on_bad,
+            min_side=min_side,
+            keep_duplicates=keep_duplicates,
+            seed=seed,
+            validation_fraction=validation_fraction,
+            data_dir=None if data_dir is None else pathlib.Path(data_dir).expanduser(),
+            **special,
+        )
+    )
+
+
+def prepare(name, data_dir=None):
+    """Brings a data set of TFDS to the disk, so that `load` finds it.
+
+    Args:
+        name: "fashion_mnist" (without a network where Debian's package is installed) or
+            "tfds:<name>".
+        data_dir: the TFDS folder; None for TFDS' own default.
+
+    Returns:
+        The `pathlib.Path` of the prepared data set.
+
+    Raises:
+        DataError: the source needs no preparing, or preparing failed.
+    """
+    kind, _, argument = str(name).partition(":")
+    if name == "fashion_mnist":
+        return fashion_mnist.prepare(data_dir)
+    if kind == "tfds" and argument:
+        return tfds.prepare(argument, data_dir)
+    guess = nearest(name, ["fashion_mnist"])
+    raise DataError(
+        f"prepare: expected 'fashion_mnist' or 'tfds:<name>', got {name!r}{guess}; "
+        f"other sources are read as they are"
+    )

@@ -1,0 +1,135 @@
+"""What a user asked of a source, checked."""
+
+import math
+import numbers
+import pathlib
+from dataclasses import dataclass
+
+from keras_gen.data.cleaning import CleaningReport
+from keras_gen.data.dataset import ArrayPixels, Dataset
+from keras_gen.data.errors import DataError, require
+from keras_gen.data.geometry import Geometry
+from keras_gen.data.splits import SPLITS
+
+
+@dataclass(frozen=True)
+class Request:
+    """The arguments of `load`, checked; each is described there.
+
+    Args:
+        name: the whole name, `"folder:faces"`.
+        argument: what stands behind its colon, `"faces"`, or an empty string.
+        geometry: `size`, `channels`, `crop` and `resize_filter` in one.
+    """
+
+    name: str
+    argument: str
+    split: str
+    geometry: Geometry
+    value_range: tuple
+    on_bad: str
+    min_side: int
+    keep_duplicates: bool
+    seed: int
+    validation_fraction: float
+    test_fraction: float | None
+    source_range: tuple | None
+    label_key: str | None
+    in_memory: bool | None
+    data_dir: pathlib.Path | None
+
+    def __post_init__(self):
+        require("on_bad", self.on_bad, ("refuse", "skip"))
+        for field in ("value_range", "source_range"):
+            if getattr(self, field) is not None:
+                object.__setattr__(self, field, checked_range(field, getattr(self, field)))
+        for field, lowest in (("seed", 0), ("min_side", 1)):
+            value = getattr(self, field)
+            if not isinstance(value, numbers.Integral) or value < lowest:
+                raise DataError(f"{field}: expected an integer from {lowest}, got {value!r}")
+        for field in ("validation_fraction", "test_fraction"):
+            value = getattr(self, field)
+            if value is not None and not (isinstance(value, numbers.Real) and 0 <= value < 1):
+                raise DataError(f"{field}: expected 0 or more and less than 1, got {value!r}")
+
+    def known_split(self):
+        """Checks the split's name against the three that every source of ours has.
+
+        Returns:
+            "train", "validation" or "test".
+
+        Raises:
+            DataError: it is none of them.
+        """
+        return require("split", self.split, SPLITS)
+
+    def path(self):
+        """Finds the path named behind the colon, from `data_dir` where it is relative.
+
+        Returns:
+            A `pathlib.Path`.
+        """
+        path = pathlib.Path(self.argument).expanduser()
+        return path if self.data_dir is None else self.data_dir / path
+
+    def dataset(self, images, limits, **promises):
+        """Makes a data set of pixels in memory, brought to the shape asked for.
+
+        Args:
+            images: `(count, height, width, channels)` within `limits`.
+            limits: `(lowest, highest)` that a pixel can be.
+            **promises: further arguments of `Dataset`.
+
+        Returns:
+            A `Dataset`.
+
+        Raises:
+            DataError: the images are smaller than the crop.
+        """
+        if not self.geometry.fits(*images.shape[1:3]):
+            raise DataError(
+                f"crop: {self.name} has images of {images.shape[1]}x{images.shape[2]}, got "
+                f"{self.geometry.crop}; take a smaller crop"
+            )
+        if self.geometry.crop or self.geometry.output(*images.shape[1:]) != images.shape[1:]:
+            first = self.geometry.pixels(images[0], limits)
+            brought = first[None].repeat(len(images), axis=0)
+            for position, pixels in enumerate(images):
+                brought[position] = self.geometry.pixels(pixels, limits)
+            images = brought
+        return self.opened(ArrayPixels(images, limits), **promises)
+
+    def opened(self, pixels, **promises):
+        """Makes a data set that reads from `pixels`.
+
+        Args:
+            pixels: see `Dataset`.
+            **promises: further arguments of `Dataset`.
+
+        Returns:
+            A `Dataset`.
+        """
+        promises.setdefault("report", CleaningReport(len(pixels), len(pixels)))
+        return Dataset(self.name, self.split, pixels, self.value_range, **promises)
+
+
+def checked_range(field, pair):
+    """Reads a pair of floats, the lower first.
+
+    Args:
+        field: the option's name, for the error.
+        pair: two finite numbers.
+
+    Returns:
+        `(lowest, highest)` as floats.
+
+    Raises:
+        DataError: it is no such pair.
+    """
+    try:
+        low, high = (float(number) for number in pair)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise DataError(f"{field}: expected (lowest, highest) such as (0, 1), got {pair!r}")
+    return low, high
