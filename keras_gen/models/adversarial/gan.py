@@ -41,11 +41,11 @@ class GAN(GenerativeModel):
         generator,
         discriminator,
         *,
-        latent_dim,
-        adversarial_loss="non_saturating",
-        discriminator_steps=1,
-        ema=None,
-        num_classes=None,
+        latent_dim: int,
+        adversarial_loss: str = "non_saturating",
+        discriminator_steps: int = 1,
+        ema: float | None = None,
+        num_classes: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)

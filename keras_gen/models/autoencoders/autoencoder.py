@@ -33,7 +33,7 @@ class Autoencoder(GenerativeModel):
     terms = ("loss",)
 
     def __init__(
-        self, encoder, decoder, *, latent_dim, reconstruction="squared_error", **kwargs
+        self, encoder, decoder, *, latent_dim: int, reconstruction: str = "squared_error", **kwargs
     ):
         super().__init__(**kwargs)
         if reconstruction not in RECONSTRUCTIONS:

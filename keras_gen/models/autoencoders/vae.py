@@ -45,12 +45,12 @@ class VAE(GenerativeModel):
         encoder,
         decoder,
         *,
-        latent_dim,
-        beta=1.0,
-        likelihood="bernoulli",
-        variance=1.0,
-        binarize=False,
-        num_classes=None,
+        latent_dim: int,
+        beta: float = 1.0,
+        likelihood: str = "bernoulli",
+        variance: float | str = 1.0,
+        binarize: bool = False,
+        num_classes: int | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)

@@ -1,0 +1,311 @@
+"""The command line: arguments in, calls out. Keras is imported once the arguments are good.
+
+Exit codes: 0 done; 1 it ran and fell short; 2 wrong input; 130 interrupted.
+"""
+
+import contextlib
+import errno
+import functools
+import importlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keras_gen import backend as backends
+from keras_gen import config as configs
+from keras_gen.cli import show
+from keras_gen.config import files
+from keras_gen.config.errors import ConfigError, look_up
+from keras_gen.data import DataError, prepare
+
+FELL_SHORT, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    name="keras-gen",
+    help="Generative models in Keras 3, on JAX, TensorFlow and PyTorch.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Data sets: which there are, and how they are prepared.")
+app.add_typer(data_app, name="data", no_args_is_help=True)
+
+Config = Annotated[str, typer.Argument(help="A preset (keras-gen list) or a .toml file.")]
+Run = Annotated[str, typer.Argument(help="A run's folder, or a preset trained in runs/.")]
+Backend = Annotated[str | None, typer.Option(help="jax, tensorflow or torch.")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a key: --set train.epochs=3.")
+]
+Out = Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/<config>]")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+
+
+def main():
+    """The console script `keras-gen`."""
+    app()
+
+
+def command(function):
+    """A command whose errors are one line and an exit code."""
+
+    @functools.wraps(function)
+    def wrapped(*args, **kwargs):
+        try:
+            function(*args, **kwargs)
+        except KeyboardInterrupt as error:
+            _refuse(str(error) or "interrupted", INTERRUPTED, kwargs)
+        except Exception as error:
+            code = _exit_code(error)
+            if code is None:
+                raise
+            _refuse(_one_line(error), code, kwargs)
+
+    return app.command()(wrapped)
+
+
+@command
+def train(
+    config: Config,
+    backend: Backend = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Train a model; its run lies in a folder and can be resumed."""
+    started = time.monotonic()
+    recipe = configs.read(config, overrides or ())
+    run = _train(recipe, backend, out, resume, overwrite, quiet or as_json)
+    seconds = time.monotonic() - started
+    last = {term: values[-1] for term, values in run.history.items()}
+    picture = None if run.picture is None else str(run.picture)
+    if as_json:
+        _print_json(
+            run=str(run.folder),
+            picture=picture,
+            last=last,
+            backend=os.environ.get("KERAS_BACKEND"),
+            seconds=round(seconds, 1),
+        )
+    elif not quiet:
+        print(f"trained {recipe.name} in {show.duration(seconds)}: {show.terms(last)}")
+        if picture:
+            print(f"samples  {picture}")
+        print(f"run      {run.folder}")
+
+
+@command
+def evaluate(run: Run, backend: Backend = None, quiet: Quiet = False, as_json: Json = False):
+    """Measure what [evaluate] of a run's config names; writes metrics.json."""
+    folder = files.find_run(run)
+    actions = _actions(backend)
+    results = actions.evaluate(folder)
+    if as_json:
+        _print_json(run=str(folder), results=results)
+    elif not quiet:
+        show.results(results, title=f"{folder}: the test split")
+        print(f"written to {folder / 'metrics.json'}")
+
+
+@command
+def verify(
+    config: Config,
+    backend: Backend = None,
+    overrides: Overrides = None,
+    out: Out = None,
+    resume: Resume = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Train, evaluate, and hold [expect] against the results: exit 1 when they fall short."""
+    recipe = configs.read(config, overrides or ())
+    files.check_expectations(recipe)
+    run = _train(recipe, backend, out, resume, overwrite, quiet or as_json)
+    verdicts = _actions(backend).compare(recipe, run)
+    met = all(verdict.met for verdict in verdicts)
+    if as_json:
+        _print_json(run=str(run.folder), met=met, verdicts=[vars(v) for v in verdicts])
+    elif not quiet:
+        show.verdicts(verdicts, title=f"{recipe.name}: what [expect] says")
+    if not met:
+        raise typer.Exit(FELL_SHORT)
+
+
+@command
+def sample(
+    run: Run,
+    count: Annotated[int, typer.Option(min=1, help="How many.")] = 64,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same samples.")] = 0,
+    labels: Annotated[
+        str | None, typer.Option(help="Classes of a conditional model: 0,1,2.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture. [default: samples.png in the run]")
+    ] = None,
+    backend: Backend = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Write a grid of samples of a trained model."""
+    folder = files.find_run(run)
+    classes = _labels(labels)
+    if out is not None and out.suffix.lower() != ".png":
+        raise ConfigError(f"--out: expected a .png file, got {out}")
+    picture = _actions(backend).sample(folder, count=count, seed=seed, labels=classes, out=out)
+    if as_json:
+        _print_json(run=str(folder), picture=str(picture), count=count, seed=seed)
+    elif not quiet:
+        print(f"samples  {picture}")
+
+
+@command
+def export(
+    run: Run,
+    out: Annotated[Path, typer.Option(help="The file or folder to write.")],
+    format: Annotated[
+        str, typer.Option(help="keras, onnx, tf_saved_model, litert, openvino or torch.")
+    ] = "onnx",
+    backend: Backend = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
+    """Write a trained model for other programs to read."""
+    folder = files.find_run(run)
+    look_up("--format", format, files.EXPORT_FORMATS)
+    written = _actions(backend).export(folder, format, out)
+    if as_json:
+        _print_json(run=str(folder), format=format, out=str(written))
+    elif not quiet:
+        print(f"exported {written}")
+
+
+@app.command(name="list")
+def list_(as_json: Json = False):
+    """The zoo: name, family, data, and what it reached."""
+    recipes = [configs.read(path) for path in configs.presets().values()]
+    if as_json:
+        _print_json(presets=[show.entry(recipe) for recipe in recipes])
+    else:
+        show.zoo(recipes)
+
+
+@data_app.command(name="prepare")
+def prepare_(
+    name: Annotated[str, typer.Argument(help="fashion_mnist or tfds:<name>.")],
+    data_dir: Annotated[Path | None, typer.Option(help="TFDS' folder.")] = None,
+):
+    """Bring a data set to the disk."""
+    with _refusing():
+        print(f"prepared {prepare(name, data_dir)}")
+
+
+@data_app.command(name="list")
+def list_data():
+    """The sources of data."""
+    from keras_gen.data import known
+
+    for name, description in known():
+        print(f"{name:16} {description}")
+
+
+def _train(recipe, backend, out, resume, overwrite, silent):
+    folder = files.run_folder(recipe, out)
+    files.check_run_folder(folder, resume=resume, overwrite=overwrite)
+    actions = _actions(backend)
+    from keras_gen.cli.progress import Progress
+
+    try:
+        return actions.train(
+            recipe,
+            out=folder,
+            resume=resume,
+            overwrite=overwrite,
+            callbacks=[Progress(silent)],
+            verbose=0,
+        )
+    except KeyboardInterrupt:
+        where = "" if out is None else f" --out {out}"
+        message = "interrupted before the first checkpoint; nothing to resume"
+        if files.is_run(folder):
+            message = f"interrupted; go on with: keras-gen train {folder}/config.toml"
+            message += f" --out {folder} --resume" if not where else f"{where} --resume"
+        raise KeyboardInterrupt(message) from None
+
+
+def _actions(backend):
+    """Settles Keras' backend, imports Keras, and gives what is built on it."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    running = sys.modules.get("keras")
+    if backend is not None:
+        look_up("--backend", backend, backends.BACKENDS)
+        if running is not None and running.backend.backend() != backend:
+            raise ConfigError(
+                f"--backend: Keras runs on {running.backend.backend()} in this process already, "
+                f"got {backend}"
+            )
+        os.environ["KERAS_BACKEND"] = backend
+    try:
+        backends.choose()
+        importlib.import_module("keras")
+    except ImportError as error:
+        raise ConfigError(f"--backend: {error}") from error
+    return importlib.import_module("keras_gen.config.actions")
+
+
+def _labels(text):
+    if text is None:
+        return None
+    try:
+        return [int(label) for label in text.split(",")]
+    except ValueError:
+        raise ConfigError(f"--labels: expected class numbers such as 0,1,2, got {text!r}") from None
+
+
+def _exit_code(error):
+    """The exit code of an error that is the user's to read, or None."""
+    if isinstance(error, ConfigError | DataError | OSError):
+        return WRONG_INPUT
+    for module, name, code in (
+        ("keras_gen.runs", "RunError", WRONG_INPUT),
+        ("keras_gen.models.base", "Diverged", FELL_SHORT),
+    ):
+        if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
+            return code
+    return None
+
+
+def _one_line(error):
+    if isinstance(error, OSError) and error.errno is not None:
+        room = "; make room and try again" if error.errno in (errno.ENOSPC, errno.EFBIG) else ""
+        return f"{error.filename or 'file'}: {error.strerror}{room}"
+    return " ".join(str(error).split())
+
+
+def _refuse(message, code, options):
+    if options.get("as_json"):
+        _print_json(error=message)
+    typer.echo(f"keras-gen: {message}", err=True)
+    raise typer.Exit(code)
+
+
+@contextlib.contextmanager
+def _refusing():
+    try:
+        yield
+    except (ConfigError, DataError, OSError) as error:
+        _refuse(_one_line(error), WRONG_INPUT, {})
+
+
+def _print_json(**document):
+    print(json.dumps(document, indent=1))

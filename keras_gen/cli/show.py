@@ -1,0 +1,65 @@
+"""Tables for people: the zoo, results, verdicts."""
+
+from rich.console import Console
+from rich.table import Table
+
+from keras_gen.config import schema
+
+
+def entry(recipe):
+    """What the zoo says of a recipe, as plain values."""
+    config = recipe.config
+    return {
+        "name": recipe.name,
+        "family": config.model.family,
+        "data": config.data.source,
+        "conditional": schema.options_of(config).get("num_classes") is not None,
+        "reached": {name: b.reached for name, b in config.expect.items() if b.reached is not None},
+    }
+
+
+def zoo(recipes):
+    """Prints the zoo."""
+    table = Table("name", "family", "data", "reached", box=None, pad_edge=False)
+    for recipe in recipes:
+        about = entry(recipe)
+        family = f"{about['family']}, by class" if about["conditional"] else about["family"]
+        table.add_row(about["name"], family, about["data"], terms(about["reached"]) or "-")
+    _print(table)
+
+
+def results(numbers, title):
+    """Prints what was measured."""
+    table = Table("result", title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("number", justify="right")
+    for name, value in numbers.items():
+        table.add_row(name, f"{value:.6g}")
+    _print(table)
+
+
+def verdicts(verdicts_, title):
+    """Prints what was expected beside what came."""
+    table = Table("result", title=title, title_justify="left", box=None, pad_edge=False)
+    table.add_column("number", justify="right")
+    table.add_column("expected")
+    table.add_column("")
+    for verdict in verdicts_:
+        told = "met" if verdict.met else "FELL SHORT"
+        table.add_row(verdict.result, f"{verdict.number:.6g}", verdict.expected, told)
+    _print(table)
+
+
+def terms(numbers):
+    """`"loss 25.1  kl 9.2"`: the loss first, the number of the epoch left out."""
+    names = sorted((name for name in numbers if name != "epoch"), key=lambda name: name != "loss")
+    return "  ".join(f"{name} {numbers[name]:.4g}" for name in names)
+
+
+def duration(seconds):
+    """`"12 s"` or `"3 min 20 s"`."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def _print(table):
+    Console(soft_wrap=False).print(table)

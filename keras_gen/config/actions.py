@@ -1,0 +1,316 @@
+"""What is done with a config or with a run's folder: train, load, evaluate, sample, export."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_gen import callbacks as pictures
+from keras_gen import evaluation, runs
+from keras_gen.config import build, files
+from keras_gen.config.errors import ConfigError, look_up
+from keras_gen.models import FAMILIES
+
+# What each format needs beside the backend, by the name it is imported with, and its pip name.
+EXPORT_NEEDS = {
+    "onnx": {
+        "jax": ("tensorflow", "tf2onnx"),
+        "tensorflow": ("tf2onnx",),
+        "torch": ("onnxscript",),
+    },
+    "tf_saved_model": {"jax": ("tensorflow",), "torch": ("torch_xla", "tensorflow")},
+}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended.
+
+    Args:
+        folder: where it lies.
+        model: the trained model.
+        history: `{term: [number an epoch]}`.
+        picture: the last grid of samples, or None.
+    """
+
+    folder: Path
+    model: keras.Model
+    history: dict
+    picture: Path | None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One bound of `[expect]`, held against what was measured.
+
+    Args:
+        result: the name of what was measured.
+        number: what came.
+        expected: the bound, in words.
+        met: whether it holds.
+    """
+
+    result: str
+    number: float
+    expected: str
+    met: bool
+
+
+def train(
+    config, *, out=None, overrides=(), resume=False, overwrite=False, callbacks=(), verbose="auto"
+):
+    """Trains what a config describes, in a run's folder.
+
+    Args:
+        config: a path, the name of a preset, nested dicts, or a `Recipe`.
+        out: the run's folder; `runs/<name of the config>` where None.
+        overrides: texts such as `"train.epochs=3"`.
+        resume: go on with the run in `out`.
+        overwrite: replace the run in `out`.
+        callbacks: Keras callbacks.
+        verbose: as in `fit`.
+
+    Returns:
+        A `Run`.
+
+    Raises:
+        ConfigError: the config is wrong, or there is a run in `out` already.
+        DataError: the data is not what it should be.
+        RunError: the folder or a file in it is not what it should be.
+        Diverged: the loss stopped being finite; the last good checkpoint stays.
+    """
+    recipe = files.read(config, overrides)
+    folder = files.run_folder(recipe, out)
+    files.check_run_folder(folder, resume=resume, overwrite=overwrite)
+    model, splits = build.build(recipe)
+    section = recipe.config.train
+    batches = build.batches(recipe, splits.train)
+    validation = splits.validation and splits.validation.batches(
+        section.batch_size, labels=build.is_conditional(recipe)
+    )
+    if overwrite and folder.exists():
+        shutil.rmtree(folder)
+    history = runs.train(
+        model,
+        batches,
+        folder=folder,
+        epochs=section.epochs,
+        config_text=recipe.text,
+        validation=validation,
+        sample_every=section.sample_every,
+        value_range=tuple(recipe.config.data.value_range),
+        checkpoint_every=section.checkpoint_every,
+        resume=resume,
+        callbacks=callbacks,
+        verbose=verbose,
+    )
+    return Run(folder, model, history, _last_picture(folder))
+
+
+def load(run):
+    """Loads the trained model of a run.
+
+    Args:
+        run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
+
+    Returns:
+        A compiled `GenerativeModel`, on any backend.
+
+    Raises:
+        ConfigError: there is no such run.
+        RunError: the run is not finished, or its model is damaged.
+    """
+    folder = files.find_run(run)
+    return _load(folder, files.read(folder / "config.toml"))
+
+
+def evaluate(run):
+    """Measures what `[evaluate]` of a run's config names, and writes it to `metrics.json`.
+
+    Args:
+        run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
+
+    Returns:
+        `{result: number}`.
+
+    Raises:
+        ConfigError: there is no such run, or a metric does not fit the data.
+        DataError: the data is not what it should be.
+        RunError: the run is not finished, or its model is damaged.
+    """
+    folder = files.find_run(run)
+    recipe = files.read(folder / "config.toml")
+    model = _load(folder, recipe)
+    return _measure(recipe, folder, model, build.load_data(recipe))
+
+
+def compare(recipe, run):
+    """Evaluates a run that has ended, and holds `[expect]` of its recipe against the results.
+
+    Args:
+        recipe: a `Recipe` with an `[expect]`.
+        run: the `Run` it ended in.
+
+    Returns:
+        A list of `Verdict`, one a bound.
+
+    Raises:
+        ConfigError: a result that is expected is not measured.
+    """
+    results = _measure(recipe, run.folder, run.model, build.load_data(recipe))
+    return [
+        verdict
+        for name, bound in recipe.config.expect.items()
+        for verdict in _verdicts(recipe, name, bound, results)
+    ]
+
+
+def sample(run, *, count=64, seed=0, labels=None, out=None):
+    """Writes a grid of samples of a trained run.
+
+    Args:
+        run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
+        count: number of samples.
+        seed: the same samples each time.
+        labels: classes of a conditional model, repeated in turn; all where None.
+        out: the picture to write; `samples.png` in the run's folder where None.
+
+    Returns:
+        The `Path` of the picture.
+
+    Raises:
+        ConfigError: there is no such run, or a label is not one of its classes.
+        RunError: the run is not finished, or its model is damaged.
+    """
+    folder = files.find_run(run)
+    recipe = files.read(folder / "config.toml")
+    model = _load(folder, recipe)
+    classes = getattr(model, "num_classes", None)
+    _check_labels(labels, classes, folder)
+    columns = None if classes is None else len(labels or range(classes))
+    images = model.sample(count, seed=seed, labels=labels)
+    out = folder / "samples.png" if out is None else Path(out)
+    pictures.save_grid(images, out, columns, tuple(recipe.config.data.value_range))
+    return out
+
+
+def export(run, format, out):
+    """Writes a trained model in a format that other programs read.
+
+    Args:
+        run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
+        format: one of `config.files.EXPORT_FORMATS`.
+        out: the file or folder to write.
+
+    Returns:
+        The `Path` that was written.
+
+    Raises:
+        ConfigError: there is no such run or format, or a package is missing.
+        RunError: the run is not finished, or its model is damaged.
+    """
+    look_up("--format", format, files.EXPORT_FORMATS)
+    backend = keras.backend.backend()
+    _check_packages(format, EXPORT_NEEDS.get(format, {}).get(backend, ()), backend)
+    model, out = load(run), Path(out)
+    if out.exists():
+        raise ConfigError(f"--out: {out} exists already; name another")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    if format == "keras":
+        model.save(out if out.suffix == ".keras" else out.with_name(f"{out.name}.keras"))
+        return out if out.suffix == ".keras" else out.with_name(f"{out.name}.keras")
+    try:
+        model.export(out, format=format, verbose=False, input_signature=input_signature(model))
+    except (ImportError, ValueError) as error:
+        raise ConfigError(f"--format {format}: not possible on {backend}: {error}") from error
+    return out
+
+
+def input_signature(model):
+    """What `model.call` takes, any number of examples: images or noise, and labels if any.
+
+    Args:
+        model: a `GenerativeModel` with an encoder (takes images) or a generator (noise).
+
+    Returns:
+        A list of `keras.InputSpec`, as `keras.Model.export` takes it.
+    """
+    network = getattr(model, "encoder", None) or model.generator
+    classes = getattr(model, "num_classes", None)
+    shape = list(network.input_shape)
+    shape[-1] -= classes or 0  # the labels come beside, and are joined inside
+    inputs = keras.InputSpec(shape=shape, dtype="float32", name="inputs")
+    if classes is None:
+        return [inputs]
+    return [[inputs, keras.InputSpec(shape=(None,), dtype="int32", name="labels")]]
+
+
+def _load(folder, recipe):
+    model = runs.load_model(folder)
+    family = FAMILIES[recipe.config.model.family]
+    if type(model) is not family:
+        raise ConfigError(
+            f"{folder}: model.keras holds {type(model).__name__}, config.toml says "
+            f"{recipe.config.model.family}; the folder mixes two runs: train again with another "
+            "--out"
+        )
+    return model
+
+
+def _measure(recipe, folder, model, splits):
+    section = recipe.config.evaluate
+    try:
+        results = evaluation.evaluate(
+            model, splits, section.metrics, samples=section.samples, seed=section.seed
+        )
+    except ValueError as error:
+        raise ConfigError(f"{recipe.name}: {error}") from error
+    text = json.dumps({**results, "backend": keras.backend.backend()}, indent=1) + "\n"
+    with pictures.replacing(folder / "metrics.json") as file:
+        file.write(text.encode("utf-8"))
+    return results
+
+
+def _verdicts(recipe, name, bound, results):
+    for words, limit in (("at most", bound.at_most), ("at least", bound.at_least)):
+        if limit is None:
+            continue
+        for result in (name, limit):
+            if isinstance(result, str) and result not in results:
+                raise ConfigError(
+                    f"{recipe.name}: expect.{name}: nothing measured is called {result!r}; there "
+                    f"is {', '.join(results)}"
+                )
+        value, number = results[name], results.get(limit, limit)
+        met = value <= number if words == "at most" else value >= number
+        told = f"{words} {number:.6g}" + (f" ({limit})" if isinstance(limit, str) else "")
+        yield Verdict(name, value, told, met)
+
+
+def _check_labels(labels, classes, folder):
+    if labels is None:
+        return
+    if classes is None:
+        raise ConfigError(f"--labels: the model of {folder} takes none; leave them out")
+    wrong = [label for label in labels if not 0 <= label < classes]
+    if wrong:
+        raise ConfigError(
+            f"--labels: the model of {folder} knows classes 0 to {classes - 1}, got {wrong[0]}"
+        )
+
+
+def _check_packages(format, packages, backend):
+    import importlib.util
+
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(
+                f"--format {format}: on {backend} it needs {package}, which is not installed: "
+                f"pip install 'keras-gen[export]' {package}"
+            )
+
+
+def _last_picture(folder):
+    return max((folder / "samples").glob("*.png"), default=None)

@@ -1,0 +1,396 @@
+"""The shape of a config: its sections, the type and range of every key, and what must agree."""
+
+import typing
+from typing import Any, Literal
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    create_model,
+)
+
+from keras_gen import evaluation
+from keras_gen.config import signatures
+from keras_gen.config.errors import ConfigError, did_you_mean, look_up
+from keras_gen.data import known as known_sources
+
+RANGES = ([0.0, 1.0], [-1.0, 1.0])
+OUTPUT_RANGES = {"sigmoid": RANGES[0], "tanh": RANGES[1]}
+IMAGE_SOCKETS = ("decoder", "generator")  # the networks whose output is an image
+
+Share = typing.Annotated[float, Field(ge=0, lt=1)]
+Side = PositiveInt | typing.Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
+
+
+class Section(BaseModel):
+    """A table of a config: unknown keys are refused, and nothing is converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Augment(Section):
+    """`[data.augment]`: random changes of the training images; see `keras_gen.data`."""
+
+    flip: bool | Literal["horizontal", "vertical", "both"] = False
+    crop: NonNegativeInt = 0
+    rotate: NonNegativeFloat = 0.0
+    zoom: Share = 0.0
+    translate: Share = 0.0
+    fill: Literal["reflect", "edge"] | FiniteFloat = "reflect"
+
+
+class Data(Section):
+    """`[data]`: a source and the shape and range its images are brought to."""
+
+    source: str
+    size: Side | None = None
+    channels: Literal[1, 3] | None = None
+    crop: Side | Literal["square"] | None = None
+    resize_filter: str = "lanczos"
+    value_range: list[FiniteFloat] = RANGES[0]
+    validation_fraction: Share = 0.0
+    test_fraction: Share | None = None
+    on_bad: Literal["refuse", "skip"] = "refuse"
+    label_key: str | None = None
+    in_memory: bool | None = None
+    data_dir: str | None = None
+    augment: Augment | None = None
+
+
+class Cosine(Section):
+    """Rises in a line over `warmup_epochs`, then falls along a cosine until the run ends."""
+
+    schedule: Literal["cosine"]
+    peak: PositiveFloat
+    warmup_epochs: NonNegativeFloat = 0.0
+    floor: NonNegativeFloat = 0.0
+
+
+class Exponential(Section):
+    """`start * decay ** (epoch / every_epochs)`."""
+
+    schedule: Literal["exponential"]
+    start: PositiveFloat
+    decay: PositiveFloat
+    every_epochs: PositiveFloat = 1.0
+
+
+class Piecewise(Section):
+    """`rates[i]` until epoch `until_epochs[i]`; the last rate, one more, until the run ends."""
+
+    schedule: Literal["piecewise"]
+    rates: list[PositiveFloat]
+    until_epochs: list[PositiveFloat]
+
+
+SCHEDULES = {"cosine": Cosine, "exponential": Exponential, "piecewise": Piecewise}
+
+
+class Optimizer(Section):
+    """What all optimizers take: `[train.optimizer]`, or `[train.optimizer.<player>]`."""
+
+    name: str
+    learning_rate: Any
+    weight_decay: NonNegativeFloat | None = None
+    clipnorm: PositiveFloat | None = None
+    clipvalue: PositiveFloat | None = None
+    global_clipnorm: PositiveFloat | None = None
+
+
+class Adam(Optimizer):
+    beta_1: Share = 0.9
+    beta_2: Share = 0.999
+    epsilon: PositiveFloat = 1e-7
+    amsgrad: bool = False
+
+
+class RMSprop(Optimizer):
+    rho: Share = 0.9
+    momentum: Share = 0.0
+    epsilon: PositiveFloat = 1e-7
+    centered: bool = False
+
+
+class SGD(Optimizer):
+    momentum: Share = 0.0
+    nesterov: bool = False
+
+
+class Lion(Optimizer):
+    beta_1: Share = 0.9
+    beta_2: Share = 0.99
+
+
+OPTIMIZERS = {"adam": Adam, "adamw": Adam, "rmsprop": RMSprop, "sgd": SGD, "lion": Lion}
+
+
+class Train(Section):
+    """`[train]`: how long, in what batches, how often something is written."""
+
+    epochs: PositiveInt
+    batch_size: PositiveInt
+    seed: NonNegativeInt = 0
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    jit_compile: bool | Literal["auto"] = "auto"
+    steps_per_execution: PositiveInt = 1
+    drop_last: bool = False
+    checkpoint_every: PositiveInt | None = None  # steps; besides each minute and each epoch
+    sample_every: NonNegativeInt = 1  # epochs
+    optimizer: Any
+
+
+class Evaluate(Section):
+    """`[evaluate]`: which numbers, and from how many samples."""
+
+    metrics: list[Literal[tuple(evaluation.METRICS)]] = ["loss"]
+    samples: PositiveInt = 5000
+    seed: NonNegativeInt = 0
+
+
+class Bound(Section):
+    """`[expect]`: a bound of one result, a number or another result's name; what was reached."""
+
+    at_most: FiniteFloat | str | None = None
+    at_least: FiniteFloat | str | None = None
+    reached: FiniteFloat | None = None
+    backend: Literal["jax", "tensorflow", "torch"] | None = None
+    minutes: PositiveFloat | None = None
+    command: str | None = None
+
+
+class Config(Section):
+    """A whole config; `model` and `train.optimizer` are filled in by the names they hold."""
+
+    data: Data
+    model: Any
+    train: Train
+    evaluate: Evaluate = Evaluate()
+    expect: dict[str, Bound] = {}
+
+
+def checked(tables):
+    """Checks the tables of a config.
+
+    Args:
+        tables: nested dicts, as TOML gives them.
+
+    Returns:
+        A `Config`.
+
+    Raises:
+        ConfigError: a key is unknown or missing, a value is not what it should be, or two keys
+            do not agree.
+    """
+    schema = _schema_for(tables)
+    try:
+        config = schema.model_validate(tables)
+    except ValidationError as error:
+        raise _told(error, schema, tables) from None
+    _check_source(config.data)
+    _check_ranges(config)
+    _check_evaluation(config)
+    _check_bounds(config.expect)
+    return config
+
+
+def sockets_of(config):
+    """The networks of a checked config: `{socket: (name of the builder, its options)}`."""
+    sockets = {}
+    for socket in signatures.families()[config.model.family].sockets:
+        options = getattr(config.model, socket).model_dump()
+        sockets[socket] = (options.pop("network"), options)
+    return sockets
+
+
+def options_of(config):
+    """The family's constructor options in a checked config."""
+    family = signatures.families()[config.model.family]
+    return {name: getattr(config.model, name) for name in family.options}
+
+
+def _schema_for(tables):
+    family = look_up("model.family", _peek(tables, "model", "family"), signatures.families())
+    signature = signatures.families()[family]
+    networks = {}
+    for socket in signature.sockets:
+        field = f"model.{socket}.network"
+        network = look_up(field, _peek(tables, "model", socket, "network"), signatures.networks())
+        options = signatures.networks()[network].options
+        networks[socket] = (_options_section(socket, {"network": str}, options), ...)
+    model = _options_section("model", {"family": str}, signature.options, networks)
+    train = create_model(
+        "train", __base__=Train, optimizer=(_optimizer_section(tables, signature), ...)
+    )
+    return create_model("config", __base__=Config, model=(model, ...), train=(train, ...))
+
+
+def _options_section(name, names, options, more=None):
+    fields = {field: (type_, ...) for field, type_ in names.items()}
+    for option, (type_, default) in options.items():
+        if option == "num_classes":
+            type_ = Literal["data"] | PositiveInt | None
+        fields[option] = (type_, ... if default is signatures.REQUIRED else default)
+    return create_model(name, __base__=Section, **fields, **(more or {}))
+
+
+def _optimizer_section(tables, signature):
+    if not signature.players:
+        return _one_optimizer(tables, "train", "optimizer")
+    if isinstance(_peek(tables, "train", "optimizer", "name"), str):
+        wanted = " and ".join(f"[train.optimizer.{player}]" for player in signature.players)
+        raise ConfigError(
+            f"train.optimizer: this family's players have an optimizer each: expected {wanted}, "
+            "got one [train.optimizer]"
+        )
+    players = {
+        player: (_one_optimizer(tables, "train", "optimizer", player), ...)
+        for player in signature.players
+    }
+    return create_model("optimizer", __base__=Section, **players)
+
+
+def _one_optimizer(tables, *place):
+    field = ".".join(place)
+    base = OPTIMIZERS[look_up(f"{field}.name", _peek(tables, *place, "name"), OPTIMIZERS)]
+    rate = PositiveFloat
+    if isinstance(_peek(tables, *place, "learning_rate"), dict):
+        word = _peek(tables, *place, "learning_rate", "schedule")
+        rate = SCHEDULES[look_up(f"{field}.learning_rate.schedule", word, SCHEDULES)]
+    return create_model(place[-1], __base__=base, learning_rate=(rate, ...))
+
+
+def _peek(tables, *place):
+    for key in place:
+        tables = tables.get(key) if isinstance(tables, dict) else None
+    return tables
+
+
+# -- What must agree --------------------------------------------------------------------------
+
+
+def _check_source(data):
+    sources = [name for name, _ in known_sources()]
+    kinds = {name.partition(":")[0]: name for name in sources}
+    kind, _, argument = data.source.partition(":")
+    source = kinds[look_up("data.source", kind, kinds)]
+    if ("<" in source) != bool(argument):
+        raise ConfigError(f"data.source: expected {source!r}, got {data.source!r}")
+
+
+def _check_ranges(config):
+    range_ = list(config.data.value_range)
+    if range_ not in RANGES:
+        raise ConfigError(f"data.value_range: expected [0, 1] or [-1, 1], got {range_}")
+    options = options_of(config)
+    bernoulli = "bernoulli" in (options.get("likelihood"), options.get("reconstruction"))
+    if bernoulli and range_ != RANGES[0]:
+        raise ConfigError(
+            f"data.value_range: a Bernoulli likelihood needs pixels in [0, 1], got {range_}; "
+            "leave value_range out, or take a Gaussian"
+        )
+    for socket, (_, network) in sockets_of(config).items():
+        activation = network.get("output_activation")
+        if socket not in IMAGE_SOCKETS or activation is None:
+            continue
+        if bernoulli:
+            raise ConfigError(
+                f"model.{socket}.output_activation: a Bernoulli likelihood takes logits, got "
+                f"{activation!r}; leave it out"
+            )
+        if OUTPUT_RANGES.get(activation, range_) != range_:
+            raise ConfigError(
+                f"data.value_range: output_activation = {activation!r} of [model.{socket}] makes "
+                f"pixels in {OUTPUT_RANGES[activation]}, the data's are in {range_}; "
+                f"set value_range = {OUTPUT_RANGES[activation]}"
+            )
+
+
+def _check_evaluation(config):
+    sockets = signatures.families()[config.model.family].sockets
+    for name in config.evaluate.metrics:
+        needed = evaluation.METRICS[name].needs
+        if needed is not None and needed not in sockets:
+            raise ConfigError(
+                f"evaluate.metrics: {name!r} needs a family with {needed}s, got "
+                f"model.family = {config.model.family!r}"
+            )
+    if "independent_pixels_nll" in config.evaluate.metrics and config.data.value_range[0] < 0:
+        raise ConfigError("evaluate.metrics: 'independent_pixels_nll' needs pixels in [0, 1]")
+
+
+def _check_bounds(bounds):
+    for name, bound in bounds.items():
+        if bound.at_most is None and bound.at_least is None:
+            raise ConfigError(f"expect.{name}: expected at_most or at_least, got neither")
+
+
+# -- How an error is told ---------------------------------------------------------------------
+
+EXPECTED = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "a text in quotes",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a table",
+    "model_type": "a table",
+    "model_attributes_type": "a table",
+    "literal_error": "{expected}",
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "too_short": "{min_length} entries or more",
+    "too_long": "{max_length} entries or fewer",
+}
+
+
+def _told(error, schema, tables):
+    """The first thing that is wrong, in one line."""
+    errors = error.errors()
+    field, value = _walk(tables, errors[0]["loc"])
+    kind = errors[0]["type"]
+    name = ".".join(map(str, field))
+    if kind == "extra_forbidden":
+        known = _keys_at(schema, field[:-1])
+        where = f"[{'.'.join(field[:-1])}]" if field[:-1] else "the top level"
+        return ConfigError(f"{name}: unknown key in {where}{did_you_mean(field[-1], known)}")
+    if kind == "missing":
+        missing = ".".join(map(str, errors[0]["loc"]))
+        return ConfigError(f"{missing}: missing; every config of this family must set it")
+    ways = [  # a union reports every type it would have taken
+        EXPECTED.get(e["type"], e["msg"]).format(**e.get("ctx", {}))
+        for e in errors
+        if _walk(tables, e["loc"])[0] == field
+    ]
+    return ConfigError(f"{name}: expected {' or '.join(dict.fromkeys(ways))}, got {value!r}")
+
+
+def _walk(tables, location):
+    """The part of a location that the config itself has, and the value there."""
+    field, value = [], tables
+    for key in location:
+        try:
+            value = value[key]
+        except (KeyError, TypeError, IndexError):
+            break
+        field.append(key)
+    return field, value
+
+
+def _keys_at(schema, field):
+    for key in field:
+        annotation = schema.model_fields[key].annotation
+        options = [annotation, *typing.get_args(annotation)]
+        if typing.get_origin(annotation) is dict:  # [expect]: any name, one shape
+            return list(Bound.model_fields)
+        schema = next(t for t in options if isinstance(t, type) and issubclass(t, BaseModel))
+    return list(schema.model_fields)

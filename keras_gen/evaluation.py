@@ -1,0 +1,209 @@
+"""What the names in a config's `[evaluate]` mean: each a function of a trained model and its data.
+
+Every result has the floor it must beat, or the ceiling it cannot pass, beside it. Numbers that
+compare features carry the name of the classifier whose features they are.
+"""
+
+import functools
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+BATCH = 500  # images at a time
+MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
+
+
+class Trial:
+    """A trained model, its data, and what several metrics share.
+
+    Args:
+        model: a trained `GenerativeModel`.
+        data: what has `.train` and `.test`, each a `keras_gen.data.Dataset`.
+        samples: most examples to generate where a metric compares samples.
+        seed: of these samples.
+    """
+
+    def __init__(self, model, data, *, samples=5000, seed=0):
+        self.model = model
+        self.data = data
+        self.samples = samples
+        self.seed = seed
+
+    @property
+    def conditional(self):
+        """Whether the model takes labels."""
+        return getattr(self.model, "num_classes", None) is not None
+
+    @functools.cached_property
+    def train_images(self):
+        """Training images in [0, 1], as many as `MOST_NUMBERS` allow, spread over the set."""
+        most = MOST_NUMBERS // int(np.prod(self.data.train.shape))
+        return self.in_unit_range(self.data.train.arrays(limit=most)[0])
+
+    @functools.cached_property
+    def test_images(self):
+        """All test images in [0, 1]."""
+        return self.in_unit_range(self.data.test.images())
+
+    @functools.cached_property
+    def classifier(self):
+        """A small classifier trained on the training images, named after the data."""
+        from keras_gen import metrics
+
+        train = self.data.train
+        if train.num_classes is None:
+            raise ValueError(
+                f"evaluate.metrics: a classifier needs labels, {train.name} has none; take "
+                "metrics that need none"
+            )
+        name = re.sub(r"\W+", "_", train.name) + "_cnn"
+        images, labels = train.arrays(limit=MOST_NUMBERS // int(np.prod(train.shape)))
+        classifier = metrics.Classifier(train.shape, train.num_classes, name=name)
+        return classifier.fit(self.in_unit_range(images), labels)
+
+    def generate(self, count):
+        """Samples of the model in [0, 1]: the same for the same seed."""
+        sizes = [BATCH] * (count // BATCH) + [count % BATCH] * (count % BATCH > 0)
+        parts = [
+            as_array(self.model.sample(size, seed=self.seed + i)) for i, size in enumerate(sizes)
+        ]
+        return np.clip(self.in_unit_range(np.concatenate(parts)), 0.0, 1.0)
+
+    def in_unit_range(self, images):
+        """Images of the data's range, brought to [0, 1]."""
+        low, high = self.data.train.value_range
+        return images if (low, high) == (0, 1) else (images - low) / (high - low)
+
+
+def evaluate(model, data, names, *, samples=5000, seed=0):
+    """Judges a trained model.
+
+    Args:
+        model: a trained `GenerativeModel`.
+        data: what has `.train` and `.test`, each a `keras_gen.data.Dataset`.
+        names: of `METRICS`.
+        samples: most examples to generate where a metric compares samples.
+        seed: of these samples.
+
+    Returns:
+        `{result: number}`; one metric may give several results.
+    """
+    trial = Trial(model, data, samples=samples, seed=seed)
+    results = {}
+    for name in names:
+        results.update(METRICS[name].measure(trial))
+    return results
+
+
+def loss(trial):
+    """Every term of the objective on the test images, as `test_<term>`.
+
+    A VAE's `test_loss` is its -ELBO in nats an image, the noise the same in each evaluation.
+    """
+    batches = trial.data.test.batches(BATCH, labels=trial.conditional)
+    terms = trial.model.evaluate(batches, return_dict=True, verbose=0)
+    return {f"test_{term}": float(value) for term, value in terms.items()}
+
+
+def reconstruction_error(trial):
+    """Squared error of rebuilt test images, pixels in [0, 1], summed over an image.
+
+    Its floor is that of principal components, as many as the model has codes.
+    """
+    from keras_gen import metrics
+
+    test = trial.data.test
+    errors = []
+    for start in range(0, len(test), BATCH):
+        rows = np.arange(start, min(start + BATCH, len(test)))
+        images = test.images(rows)
+        inputs = (images, test.labels(rows)) if trial.conditional else images
+        rebuilt = trial.in_unit_range(as_array(trial.model(inputs)))
+        errors.append(np.square(rebuilt - trial.in_unit_range(images)).sum(axis=(1, 2, 3)))
+    floor = metrics.pca_reconstruction_error(
+        trial.train_images, trial.test_images, trial.model.latent_dim
+    )
+    return {
+        "reconstruction_error": float(np.concatenate(errors).mean(dtype="float64")),
+        "reconstruction_error_of_pca": floor,
+    }
+
+
+def independent_pixels_nll(trial):
+    """Nats an image of a model of independent pixels: what a VAE's `test_loss` must beat.
+
+    Linear in the pixels, so the grey levels give the mean over all dynamic binarizations.
+    """
+    from keras_gen import metrics
+
+    nll = metrics.independent_pixels_nll(trial.train_images, trial.test_images)
+    return {"independent_pixels_nll": nll}
+
+
+def precision_recall(trial):
+    """Precision and recall of samples against test images, in the features of a classifier.
+
+    Beside the samples stand those of a Gaussian fitted to the pixels (the floor), and as many
+    other test images (what data itself reaches).
+    """
+    from keras_gen import metrics
+
+    count = min(trial.samples, len(trial.data.test) // 2)
+    real, held_out = (trial.test_images[first::2][:count] for first in (0, 1))
+    classifier = trial.classifier
+    gaussian = metrics.fitted_gaussian_samples(trial.train_images, count, trial.seed, (0.0, 1.0))
+    contenders = {
+        "": trial.generate(count),
+        "_of_gaussian": gaussian,
+        "_of_held_out": held_out,
+    }
+    reference = classifier.features(real)
+    results = {}
+    for suffix, images in contenders.items():
+        scores = metrics.precision_recall(reference, classifier.features(images))
+        for score, value in scores.items():
+            results[f"{classifier.name}_{score}{suffix}"] = float(value)
+    return results
+
+
+def class_shares(trial):
+    """The share of samples that the classifier takes for each class, and its own accuracy."""
+    classifier = trial.classifier
+    classes = classifier.predict_proba(trial.generate(trial.samples)).argmax(axis=1)
+    shares = np.bincount(classes, minlength=trial.data.train.num_classes) / len(classes)
+    accuracy = classifier.accuracy(trial.test_images, trial.data.test.labels())
+    return {
+        f"{classifier.name}_accuracy": float(accuracy),
+        **{f"{classifier.name}_share_of_{i}": float(share) for i, share in enumerate(shares)},
+    }
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What one name in `[evaluate]` stands for.
+
+    Args:
+        measure: `Trial` -> `{result: number}`.
+        needs: the network that a family must have, or None.
+    """
+
+    measure: Callable
+    needs: str | None = None
+
+
+METRICS = {
+    "loss": Metric(loss),
+    "reconstruction_error": Metric(reconstruction_error, needs="encoder"),
+    "independent_pixels_nll": Metric(independent_pixels_nll),
+    "precision_recall": Metric(precision_recall),
+    "class_shares": Metric(class_shares),
+}
+
+
+def as_array(tensor):
+    """A tensor of any backend as a NumPy array."""
+    from keras import ops
+
+    return ops.convert_to_numpy(tensor)
