@@ -1,11 +1,16 @@
 """A stream of batches whose every batch is a pure function of (seed, epoch, batch)."""
 
+import concurrent.futures
+import functools
 import math
 import numbers
 import sys
 
 import keras
 import numpy as np
+from keras.src.trainers import epoch_iterator
+from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from keras_gen.data.errors import DataError
 from keras_gen.data.splits import random_stream
@@ -14,16 +19,18 @@ from keras_gen.data.splits import random_stream
 ORDER, AUGMENTATION = 0, 1
 
 
-class Batches(keras.utils.PyDataset):
+# Keras takes a DataAdapter as it is. A mere PyDataset it would read in an order shuffled by
+# Python's global random numbers, `fit(shuffle=True)` being the default: nothing of ours decides
+# that order, and nothing could resume it.
+class Batches(keras.utils.PyDataset, DataAdapter):
     """Batches of a data set in an order that is new each epoch and can be resumed anywhere.
 
     The order of epoch `e` is the permutation drawn at `(shuffle_seed, e)`, and the augmentation of
-    its batch `i` is drawn at `(shuffle_seed, e, i)`: nothing depends on what was read before.
+    its batch `i` is drawn at `(shuffle_seed, e, i)`: nothing depends on what was read before, and
+    `fit`'s own `shuffle` changes nothing.
 
     To resume at batch `b` of epoch `e`, set `epoch = e`, then `start_batch = b`: the length of
-    that epoch is the batches that are left. Keras reads the length once a `fit`, so the rest of
-    epoch `e` needs a `fit` of its own (`initial_epoch=e, epochs=e + 1`) before the next goes on;
-    a `fit` that runs past it is stopped with an error, not cut short.
+    that epoch is the batches that are left, and the next epochs are whole again.
 
     Args:
         dataset: a `Dataset`.
@@ -32,11 +39,14 @@ class Batches(keras.utils.PyDataset):
         labels: whether a batch is `(images, labels)` and not images alone.
         augment: `(images, rng) -> images`, or None.
         drop_last: whether a last batch that is not full is left out.
-        workers: Keras prepares batches in so many threads beside the training when above 1.
+        prefetch: whether a thread prepares the next batch meanwhile; None for yes where images
+            are decoded or augmented.
 
     Raises:
         DataError: an argument is out of range, or labels are asked for and there are none.
     """
+
+    batch_size = None
 
     def __init__(
         self,
@@ -47,9 +57,9 @@ class Batches(keras.utils.PyDataset):
         labels=False,
         augment=None,
         drop_last=False,
-        workers=1,
+        prefetch=None,
     ):
-        super().__init__(workers=workers)
+        super().__init__()
         if not whole(batch_size) or batch_size < 1:
             raise DataError(f"batch_size: expected 1 or more, got {batch_size!r}")
         if shuffle_seed is not None and (not whole(shuffle_seed) or shuffle_seed < 0):
@@ -64,6 +74,7 @@ class Batches(keras.utils.PyDataset):
         self.labels = labels
         self.augment = augment
         self.drop_last = drop_last
+        self.prefetch = (augment is not None or dataset.lazy) if prefetch is None else prefetch
         parts = len(dataset) / batch_size
         self.batches_per_epoch = math.floor(parts) if drop_last else math.ceil(parts)
         if not self.batches_per_epoch:
@@ -74,7 +85,7 @@ class Batches(keras.utils.PyDataset):
         # Epoch and first batch in one tuple: a thread that prefetches never sees half a change.
         self._position = (0, 0)
         self._order = (None, None)
-        self._resumed_epoch_done = False
+        self._ahead = (None, None)
 
     @property
     def epoch(self):
@@ -121,13 +132,24 @@ class Batches(keras.utils.PyDataset):
         batch = start + index
         if index < 0 or batch >= self.batches_per_epoch:
             raise IndexError(f"batch {index} of {self.batches_per_epoch - start}")
-        order = self.order(epoch)
-        chosen = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        place, ahead = self._ahead
+        made = ahead.result() if place == (epoch, batch) else self._make(epoch, batch)
+        if self.prefetch and batch + 1 < self.batches_per_epoch:
+            ahead = self._thread.submit(self._make, epoch, batch + 1)
+            self._ahead = ((epoch, batch + 1), ahead)
+        return made
+
+    def _make(self, epoch, batch):
+        chosen = self.order(epoch)[batch * self.batch_size : (batch + 1) * self.batch_size]
         images = self.dataset.images(chosen)
         if self.augment is not None:
             rng = random_stream(self.shuffle_seed or 0, AUGMENTATION, epoch, batch)
             images = self.augment(images, rng)
         return (images, self.dataset.labels(chosen)) if self.labels else images
+
+    @functools.cached_property
+    def _thread(self):
+        return concurrent.futures.ThreadPoolExecutor(1, "prefetch")
 
     def order(self, epoch):
         """Draws the order of an epoch.
@@ -149,41 +171,52 @@ class Batches(keras.utils.PyDataset):
         return order
 
     def on_epoch_begin(self):
-        """Stops a `fit` that would run on with the length of a resumed epoch (see the class)."""
-        if self._resumed_epoch_done:
-            raise DataError(
-                f"epochs: a fit that began inside epoch {self.epoch - 1} can only finish it; fit "
-                f"with initial_epoch={self.epoch - 1}, epochs={self.epoch}, then fit the rest"
-            )
+        """Tells Keras the length of this epoch, which it reads only once a `fit`."""
+        caller = calling_frame(sys._getframe(1))
+        if caller is not None:
+            caller.f_locals["self"]._num_batches = len(self)
 
     def on_epoch_end(self):
         """Goes on to the next epoch."""
-        if is_reset(sys._getframe(1)):
-            self._resumed_epoch_done = False
-            return
-        self._resumed_epoch_done = self.start_batch > 0
-        self._position = (self.epoch + 1, 0)
+        caller = calling_frame(sys._getframe(1))
+        # Each fit and evaluate resets what it reads from before its first batch, by this call
+        # too. No epoch ended then, and with one batch an epoch nothing else tells the two apart.
+        if caller is None or caller.f_code.co_name != "reset":
+            self._position = (self.epoch + 1, 0)
+
+    @functools.cached_property
+    def _reader(self):
+        return PyDatasetAdapter(self, shuffle=False)
+
+    def get_numpy_iterator(self):
+        """Iterates over an epoch as NumPy arrays, for Keras."""
+        return self._reader.get_numpy_iterator()
+
+    def get_jax_iterator(self):
+        """Iterates over an epoch as what JAX takes, for Keras."""
+        return self._reader.get_jax_iterator()
+
+    def get_tf_dataset(self):
+        """Wraps the stream into a `tf.data.Dataset`, for Keras."""
+        return self._reader.get_tf_dataset()
+
+    def get_torch_dataloader(self):
+        """Wraps the stream into a `torch.utils.data.DataLoader`, for Keras."""
+        return self._reader.get_torch_dataloader()
 
 
-def is_reset(frame):
-    """Whether Keras calls `on_epoch_end` before any epoch, to reset what it reads from.
-
-    `fit` and `evaluate` do so once each before their first batch, and nothing else tells that
-    call from an epoch's end: with one batch an epoch even the same batches were read before it.
+def calling_frame(frame):
+    """Finds the method of Keras' `EpochIterator` that calls.
 
     Args:
         frame: the caller's frame.
 
     Returns:
-        True where `EpochIterator.reset` called.
+        A frame, or None where Keras does not call.
     """
-    while frame is not None and frame.f_globals.get("__name__", "").startswith("keras."):
-        if frame.f_code.co_name == "reset":
-            return True
-        if frame.f_code.co_name in ("fit", "evaluate", "predict"):
-            return False
+    while frame is not None and frame.f_globals.get("__name__") != epoch_iterator.__name__:
         frame = frame.f_back
-    return False
+    return frame
 
 
 def whole(number):

@@ -52,6 +52,8 @@ class Dataset:
 
     Attributes:
         shape: `(height, width, channels)` of every image.
+        lazy: whether images are decoded when they are asked for, and not held in memory.
+        has_labels: whether there are labels.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Dataset:
         self.num_classes = num_classes
         self.licence = licence
         self.report = report or CleaningReport(len(pixels), len(pixels))
+        self.lazy = not isinstance(pixels, ArrayPixels)
         self.has_labels = labels is not None
         self._pixels = pixels
         self._labels = labels
@@ -145,7 +148,7 @@ class Dataset:
         labels=False,
         augment=None,
         drop_last=False,
-        workers=1,
+        prefetch=None,
     ):
         """Opens a stream of batches that `model.fit` takes as its `x`.
 
@@ -156,7 +159,8 @@ class Dataset:
             labels: whether a batch is `(images, labels)` and not images alone.
             augment: `(images, rng) -> images`, such as `augmentation(...)`, or None.
             drop_last: whether a last batch that is not full is left out.
-            workers: Keras prepares batches in so many threads beside the training when above 1.
+            prefetch: whether a thread prepares the next batch meanwhile; None for yes where
+                images are decoded or augmented.
 
         Returns:
             A `Batches`.
@@ -173,7 +177,7 @@ class Dataset:
             labels=labels,
             augment=augment,
             drop_last=drop_last,
-            workers=workers,
+            prefetch=prefetch,
         )
 
     def _positions(self, indices):
