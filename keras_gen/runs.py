@@ -186,6 +186,8 @@ class _Run(keras.callbacks.CallbackList):
     def fit_epoch(self, validation):
         self.batches.epoch = self.epoch
         self.batches.start_batch = self.start_batch
+        if hasattr(validation, "epoch"):
+            validation.epoch = 0  # it counts on by itself: each evaluation sees the same batches
         self.steps = len(self.batches)
         self.set_params({**self.params, "steps": self.steps})
         self.saved_step, self.saved_time = 0, time.monotonic()
@@ -618,19 +620,20 @@ def _state_of(model):
     in the process (`dense_3`), so these are left out and the index tells variables apart.
     """
     owners = {id(v): network.name for network in model.layers for v in network.variables}
-    groups = {
-        "model": model.variables,
-        "optimizer": model.optimizer.variables,
-        "metrics": model.metrics_variables,
-    }
-    state, seen = {}, set()
-    for group, variables in groups.items():
+    for player in model.optimizer:
+        owners.update((id(v), player) for v in model.optimizer[player].variables)
+    state = {}
+    for group, variables in (
+        ("model", model.variables),
+        ("optimizer", model.optimizer.variables),
+        ("metrics", model.metrics_variables),
+    ):
         for i, variable in enumerate(variables):
-            if id(variable) not in seen:
-                seen.add(id(variable))
-                parts = (group, f"{i:04d}", owners.get(id(variable)), variable.path)
-                name = "/".join(part for part in parts if part)
-                state[re.sub(r"(?<=[a-z0-9])_\d+(?=[/_]|$)", "", name)] = variable
+            # The first part of an optimizer's path is a name that its player's takes the place of.
+            path = variable.path.split("/", 1)[-1] if group == "optimizer" else variable.path
+            parts = (group, f"{i:04d}", owners.get(id(variable)), path)
+            name = "/".join(part for part in parts if part)
+            state[re.sub(r"(?<=[a-z0-9])_\d+(?=[/_]|$)", "", name)] = variable
     return state
 
 

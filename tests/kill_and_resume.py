@@ -1,0 +1,227 @@
+"""Kill a run at random moments, resume it each time, and compare it with one never killed.
+
+```
+python tests/kill_and_resume.py --backend jax --kills 20
+```
+
+The run trains a small GAN: two optimizers, an averaged generator, batch statistics, dropout,
+callbacks with a memory, a checkpoint every three steps. It is killed by SIGKILL, most often while
+it trains, now and then while it starts; when it gets through, another run begins, until all
+kills are spent. Exit status 1, and a line that names the difference, if any bit differs.
+"""
+
+import argparse
+import json
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parent.parent
+SIDE, LATENT, BATCH = 8, 4, 8
+EPOCHS, CHECKPOINT_EVERY = 24, 3
+IN_TRAINING = "in training"
+
+
+def toy_batches(examples=156, shuffle_seed=5):
+    """Batches of noise with a bright corner: `(batch, 8, 8, 1)` in [-1, 1], the last one short."""
+    from keras_gen.data import Batches, Dataset
+    from keras_gen.data.dataset import ArrayPixels
+
+    images = np.random.default_rng(11).uniform(-1, 0, (examples, SIDE, SIDE, 1)).astype("float32")
+    images[:, :3, :3] += 1.0
+    dataset = Dataset("toy", "train", ArrayPixels(images, (-1, 1)), (-1, 1))
+    return Batches(dataset, BATCH, shuffle_seed=shuffle_seed)
+
+
+def toy_gan(units=12, **compile_options):
+    """A GAN with whatever a run has to remember: moments, averages, statistics, counters."""
+    import keras
+
+    from keras_gen import models, networks
+
+    keras.utils.set_random_seed(3)
+    sockets = models.GAN.sockets((SIDE, SIDE, 1), latent_dim=LATENT)
+    gan = models.GAN(
+        networks.mlp(*sockets["generator"], units=(units,), normalization="batch"),
+        networks.mlp(*sockets["discriminator"], units=(units,), dropout=0.2),
+        latent_dim=LATENT,
+        ema=0.9,
+    )
+    players = {
+        "generator": keras.optimizers.Adam(1e-3, beta_1=0.5),
+        "discriminator": keras.optimizers.RMSprop(1e-3, momentum=0.5),
+    }
+    gan.compile(players, **compile_options)
+    return gan
+
+
+def toy_callbacks():
+    """Callbacks of both kinds that have a memory: ours, and Keras' own with arrays in it."""
+    import keras
+
+    from keras_gen.callbacks import ReduceOnPlateau
+
+    return [
+        ReduceOnPlateau("discriminator_loss", player="discriminator", patience=2),
+        keras.callbacks.EarlyStopping(
+            "generator_loss", mode="min", patience=100, restore_best_weights=True
+        ),
+    ]
+
+
+def arrays_of(folder):
+    """All arrays of a finished run's folder: its checkpoint's, and its model's weights."""
+    import h5py
+
+    position = json.loads((folder / "checkpoint" / "position.json").read_text())
+    with np.load(folder / "checkpoint" / position["state"]["file"], allow_pickle=False) as file:
+        arrays = dict(file)
+    with tempfile.TemporaryDirectory() as unpacked:
+        zipfile.ZipFile(folder / "model.keras").extract("model.weights.h5", unpacked)
+        with h5py.File(Path(unpacked) / "model.weights.h5") as weights:
+
+            def keep(name, item):
+                if isinstance(item, h5py.Dataset):
+                    arrays[f"model.keras/{name}"] = item[()]
+
+            weights.visititems(keep)
+    return arrays
+
+
+def first_difference(one, other):
+    """One line that names the first bit in which two finished runs differ, or `None`."""
+    mine, theirs = arrays_of(one), arrays_of(other)
+    if list(mine) != list(theirs):
+        return "the runs hold different variables"
+    for name in mine:
+        if mine[name].tobytes() != theirs[name].tobytes():
+            return f"{name} differs"
+    files = ["history.csv", *(f"samples/{path.name}" for path in (one / "samples").iterdir())]
+    for name in files:
+        if (one / name).read_bytes() != (other / name).read_bytes():
+            return f"{name} differs"
+    left = [path for path in other.rglob("*") if "partial" in path.name]
+    return f"{left[0]} was left over" if left else None
+
+
+def work(folder, resume):
+    """What the process that is killed does."""
+    sys.path.insert(0, str(ROOT))
+    import keras
+
+    from keras_gen import runs
+
+    class Announce(keras.callbacks.Callback):
+        announced = False
+
+        def on_train_batch_end(self, batch, logs=None):
+            if not self.announced:
+                print(IN_TRAINING, flush=True)
+            self.announced = True
+
+    runs.train(
+        toy_gan(),
+        toy_batches(),
+        folder=folder,
+        epochs=EPOCHS,
+        validation=toy_batches(12),
+        checkpoint_every=CHECKPOINT_EVERY,
+        sample_every=4,
+        value_range=(-1, 1),
+        callbacks=[*toy_callbacks(), Announce()],
+        resume=resume,
+        verbose=0,
+    )
+
+
+def start(backend, folder):
+    """Start the run, or go on with it if its folder is there."""
+    command = [sys.executable, __file__, "--work", str(folder)]
+    return subprocess.Popen(
+        command + (["--resume"] if folder.exists() else []),
+        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def ended(process):
+    """The process ended of itself: that must be a success."""
+    errors = process.stderr.read()
+    if process.wait():
+        sys.exit(f"the run failed instead of being killed:\n{errors}")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), default="jax")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=None, help="of the moments; new each time")
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.work:
+        work(options.work, options.resume)
+        return
+    seed = random.randrange(10**6) if options.seed is None else options.seed
+    moments = random.Random(seed)
+    print(f"backend {options.backend}, {options.kills} kills at moments of seed {seed}")
+    with tempfile.TemporaryDirectory() as place:
+        place = Path(place)
+        began = time.monotonic()
+        process = start(options.backend, place / "whole")
+        process.stdout.readline()
+        startup, trained = time.monotonic() - began, time.monotonic()
+        ended(process)
+        duration = time.monotonic() - trained
+        print(f"never killed: {startup:.1f} s to the first step, {duration:.1f} s of training")
+
+        kills, runs_compared = 0, 0
+        folder = place / "killed_0"
+        while kills < options.kills or folder.exists():
+            process = start(options.backend, folder)
+            spend = kills < options.kills
+            anywhere = moments.random() < 0.2
+            if spend and not anywhere:
+                process.stdout.readline()
+            wait = moments.uniform(0, (startup if anywhere else 0) + max(duration / 6, 4.0))
+            try:
+                process.wait(wait if spend else None)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                kills += 1
+                where = _position(folder)
+                print(
+                    f"kill {kills}: {wait:.2f} s into {'the start' if anywhere else 'training'}, "
+                    f"{where}",
+                    flush=True,
+                )
+                continue
+            ended(process)
+            difference = first_difference(place / "whole", folder)
+            if difference:
+                sys.exit(f"the killed run is not the same: {difference}")
+            runs_compared += 1
+            folder = place / f"killed_{runs_compared}"
+        print(f"{kills} kills, {runs_compared} run(s) compared: the same, bit for bit")
+
+
+def _position(folder):
+    path = folder / "checkpoint" / "position.json"
+    if not path.exists():
+        return "no checkpoint yet"
+    position = json.loads(path.read_text())["position"]
+    return f"checkpoint at epoch {position['epoch'] + 1}, batch {position['batch'] + 1}"
+
+
+if __name__ == "__main__":
+    main()

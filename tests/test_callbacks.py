@@ -1,0 +1,226 @@
+"""Callbacks: what a grid shows, whose learning rate moves, and when."""
+
+import keras
+import numpy as np
+import pytest
+from kill_and_resume import toy_batches, toy_gan
+from PIL import Image
+
+from keras_gen import models, networks
+from keras_gen.callbacks import LearningRate, ReduceOnPlateau, SampleGrid, replacing, save_grid
+
+WHITE, BLACK, GAP = 255, 0, 64
+
+
+def read(path):
+    return np.asarray(Image.open(path))
+
+
+# -- Grids ------------------------------------------------------------------------------------
+
+
+def test_grid_places_images_in_rows_enlarged(tmp_path):
+    images = np.zeros((3, 8, 8, 1), "float32")
+    images[1] = 1.0
+    images[2, 0, 0] = 0.5
+    save_grid(images, tmp_path / "grid.png", columns=2)
+    pixels = read(tmp_path / "grid.png")
+    # 8 pixels a side become 64; two of them and a gap of 2 between make 130.
+    assert pixels.shape == (130, 130, 3)
+    assert (pixels[:64, :64] == BLACK).all()
+    assert (pixels[:64, 66:] == WHITE).all()
+    assert (pixels[:64, 64:66] == GAP).all()
+    assert (pixels[66:74, :8] == 128).all() and (pixels[66:74, 8:16] == BLACK).all()
+    assert (pixels[66:, 66:] == GAP).all(), "the place of the fourth image is empty"
+
+
+def test_grid_maps_the_range_and_clips(tmp_path):
+    levels = np.array([-1.0, 0.0, 1.0, 7.0, -7.0, np.nan, np.inf, -np.inf], "float32")
+    images = np.broadcast_to(levels[:, None, None, None], (8, 64, 64, 3))
+    save_grid(images, tmp_path / "grid.png", columns=8, value_range=(-1, 1))
+    shown = read(tmp_path / "grid.png")[0, ::66, 0]
+    # 0 lies in the middle: round(127.5) to even; what is not a number is black.
+    assert shown.tolist() == [0, 128, 255, 255, 0, 0, 255, 0]
+
+
+@pytest.mark.parametrize("shape", [(4, 2), (0, 8, 8, 1), (4, 8, 8, 2)])
+def test_what_is_no_image_is_refused(shape, tmp_path):
+    with pytest.raises(ValueError, match="got shape"):
+        save_grid(np.zeros(shape), tmp_path / "grid.png")
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_empty_range_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="low < high"):
+        save_grid(np.zeros((1, 8, 8, 1)), tmp_path / "grid.png", value_range=(1, 1))
+
+
+def test_sample_grids_every_second_epoch_show_the_same_noise(tmp_path):
+    gan = toy_gan()
+    gan.optimizer["generator"].learning_rate = 0.0
+    gan.optimizer["discriminator"].learning_rate = 0.0
+    grids = SampleGrid(tmp_path / "samples", count=9, every=2, value_range=(-1, 1))
+    latest = SampleGrid(tmp_path / "latest.png", count=9, value_range=(-1, 1))
+    gan.fit(toy_batches(16), epochs=5, verbose=0, shuffle=False, callbacks=[grids, latest])
+    written = sorted(path.name for path in (tmp_path / "samples").iterdir())
+    assert written == ["epoch_0002.png", "epoch_0004.png"]
+    assert read(tmp_path / "latest.png").shape == (3 * 66 - 2, 3 * 66 - 2, 3)
+
+
+def test_a_conditional_grid_has_one_column_a_class(tmp_path):
+    sockets = models.VAE.sockets((8, 8, 1), latent_dim=2, num_classes=3)
+    vae = models.VAE(
+        networks.mlp(*sockets["encoder"], units=(4,)),
+        networks.mlp(*sockets["decoder"], units=()),
+        latent_dim=2,
+        num_classes=3,
+    )
+    kernel = np.zeros((2 + 3, 64), "float32")
+    kernel[2:] = [[-20.0], [0.0], [20.0]]  # logits of the three classes, whatever the noise
+    vae.decoder.set_weights([kernel, np.zeros(64, "float32")])
+    for name, labels, columns in (("all", None, [0, 128, 255]), ("two", [2, 0], [255, 0])):
+        grid = SampleGrid(tmp_path, count=5, labels=labels)
+        grid.set_model(vae)
+        grid.write(tmp_path / f"{name}.png")
+        pixels = read(tmp_path / f"{name}.png")
+        for column, level in enumerate(columns):
+            cell = pixels[:, 66 * column : 66 * column + 64]
+            assert (np.unique(cell) == np.unique([level, GAP])).all()
+        rows = -(-5 // len(columns))
+        assert pixels.shape[:2] == (66 * rows - 2, 66 * len(columns) - 2)
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), replacing(path) as file:
+        file.write(b"half of the new")
+        raise RuntimeError
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+    with replacing(path) as file:
+        file.write(b"new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+# -- Learning rates ---------------------------------------------------------------------------
+
+
+def rate(optimizer):
+    return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+
+def fit(model, *callbacks, epochs=3):
+    history = model.fit(
+        toy_batches(16), epochs=epochs, verbose=0, shuffle=False, callbacks=list(callbacks)
+    )
+    return history.history
+
+
+def test_learning_rate_of_one_player():
+    gan = toy_gan()
+    logs = fit(gan, LearningRate(lambda epoch: 0.5**epoch, player="generator"))
+    assert logs["generator_learning_rate"] == [1.0, 0.5, 0.25]
+    assert rate(gan.optimizer["generator"]) == 0.25
+    assert rate(gan.optimizer["discriminator"]) == pytest.approx(1e-3)
+
+
+@pytest.mark.parametrize(
+    "callback",
+    [
+        lambda player: LearningRate(float, player=player),
+        lambda player: ReduceOnPlateau("loss", player=player),
+    ],
+)
+def test_the_player_must_be_known(callback):
+    with pytest.raises(ValueError, match="say which player: player= one of 'generator', 'disc"):
+        fit(toy_gan(), callback(None))
+    with pytest.raises(ValueError, match="no player 'critic'; compile.. was given 'generator'"):
+        fit(toy_gan(), callback("critic"))
+
+
+def test_a_schedule_of_the_optimizer_is_refused():
+    gan = toy_gan()
+    schedule = keras.optimizers.schedules.ExponentialDecay(1e-3, 10, 0.5)
+    gan.compile({"generator": keras.optimizers.SGD(schedule), "discriminator": "sgd"})
+    with pytest.raises(ValueError, match="optimizer 'generator' has a learning-rate schedule"):
+        fit(gan, LearningRate(float, player="generator"))
+
+
+class Given(keras.callbacks.Callback):
+    """Logs given numbers, one an epoch."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs["given"] = self.values[epoch]
+
+
+SEQUENCE = [3.0, 2.0, 2.0, 2.5, 2.0, 1.0, 1.0, 0.99995, 1.2, 1.1, 1.0, 0.5, 0.6]
+
+
+def test_reduce_on_plateau_equals_keras_on_one_player():
+    """Keras' ReduceLROnPlateau, which acts on all players, is the peer."""
+    options = {"factor": 0.1, "patience": 2, "min_delta": 1e-4}
+    ours, theirs = toy_gan(), toy_gan()
+    logs = fit(
+        ours,
+        Given(SEQUENCE),
+        ReduceOnPlateau("given", "generator", **options),
+        epochs=len(SEQUENCE),
+    )
+    peer = keras.callbacks.ReduceLROnPlateau("given", mode="min", **options)
+    expected = fit(theirs, Given(SEQUENCE), peer, epochs=len(SEQUENCE))
+    name = "generator_learning_rate"
+    np.testing.assert_allclose(logs[name], expected["learning_rate_generator"], rtol=1e-6)
+    assert len(set(logs[name])) > 2, "the sequence holds plateaus"
+    assert rate(ours.optimizer["discriminator"]) == pytest.approx(1e-3)
+
+
+def plateau_rates(values, **options):
+    gan = toy_gan()
+    plateau = ReduceOnPlateau("given", "generator", **options)
+    plateau.set_model(gan)
+    plateau.on_train_begin()
+    rates = []
+    for epoch, value in enumerate(values):
+        plateau.on_epoch_end(epoch, {"given": value})
+        rates.append(round(rate(gan.optimizer["generator"]) / 1e-3, 6))
+    return rates
+
+
+def test_plateau_cooldown_lowest_rate_and_mode():
+    still = [1.0] * 8
+    # The first value is the best so far; each second one that is not better halves the rate.
+    assert plateau_rates(still, patience=2) == [1, 1, 0.5, 0.5, 0.25, 0.25, 0.125, 0.125]
+    assert plateau_rates(still, patience=2, min_rate=4e-4) == [1, 1, 0.5, 0.5] + [0.4] * 4
+    # Two epochs of cooldown after a reduction do not count.
+    assert plateau_rates(still, patience=1, cooldown=2) == [
+        1,
+        0.5,
+        0.5,
+        0.5,
+        0.25,
+        0.25,
+        0.25,
+        0.125,
+    ]
+    rising = [1.0, 2.0, 3.0, 4.0]
+    assert plateau_rates(rising, patience=1, mode="max") == [1, 1, 1, 1]
+    assert plateau_rates(rising, patience=1) == [1, 0.5, 0.25, 0.125]
+
+
+def test_a_plateau_of_nothing_logged():
+    with pytest.raises(ValueError, match="monitor: 'lost' is not logged; there is 'disc"):
+        fit(toy_gan(), ReduceOnPlateau("lost", "generator"))
+
+
+@pytest.mark.parametrize(
+    "options, name",
+    [({"factor": 1.0}, "factor"), ({"patience": 0}, "patience"), ({"mode": "auto"}, "mode")],
+)
+def test_plateau_arguments(options, name):
+    with pytest.raises(ValueError, match=f"{name}: expected"):
+        ReduceOnPlateau("loss", **options)

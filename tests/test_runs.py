@@ -1,0 +1,620 @@
+"""Runs: the folder, and that interrupted and resumed is the same as never interrupted."""
+
+import csv
+import json
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from kill_and_resume import arrays_of, first_difference, toy_batches, toy_callbacks, toy_gan
+from PIL import Image
+
+from keras_gen import Diverged, backend, models, networks, runs
+
+EXAMPLES = 30  # 4 batches an epoch, the last one of 6
+
+
+class Interrupted(Exception):
+    pass
+
+
+class Interrupt(keras.callbacks.Callback):
+    """Ends the process' work in the middle of a step's books: after so many steps."""
+
+    def __init__(self, after=None):
+        super().__init__()
+        self.left = after
+
+    def on_train_batch_end(self, batch, logs=None):
+        if self.left is not None:
+            self.left -= 1
+            if not self.left:
+                raise Interrupted
+
+
+def run(folder, *, after=None, model=None, epochs=3, examples=EXAMPLES, callbacks=None, **options):
+    options = {"sample_every": 2, "sample_count": 4, "value_range": (-1, 1), **options}
+    callbacks = toy_callbacks() if callbacks is None else callbacks
+    return runs.train(
+        model or toy_gan(),
+        toy_batches(examples),
+        folder=folder,
+        epochs=epochs,
+        callbacks=[*callbacks, Interrupt(after)],
+        verbose=0,
+        **options,
+    )
+
+
+def files_of(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def checkpoint(folder):
+    """Epoch and batch of a folder's checkpoint."""
+    position = json.loads((folder / "checkpoint" / "position.json").read_text())["position"]
+    return position["epoch"], position["batch"]
+
+
+# -- A whole run ------------------------------------------------------------------------------
+
+
+def test_a_run_is_one_fit_and_its_folder_holds_it(tmp_path):
+    model, same = toy_gan(), toy_gan()
+    history = run(tmp_path / "run", model=model, config_text='[model]\nfamily = "gan"\n')
+    logs = same.fit(
+        toy_batches(EXAMPLES), epochs=3, shuffle=False, verbose=0, callbacks=toy_callbacks()
+    ).history
+    assert history == {"epoch": [1, 2, 3], **logs}
+    for mine, theirs in zip(model.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+    folder = tmp_path / "run"
+    with open(folder / "history.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert [float(row["fake_score"]) for row in rows] == logs["fake_score"]
+    assert (folder / "config.toml").read_text() == '[model]\nfamily = "gan"\n'
+    versions = json.loads((folder / "versions.json").read_text())
+    assert versions["backend"] == keras.backend.backend()
+    assert versions["keras"] == keras.__version__ and versions[versions["backend"]]
+    assert [path.name for path in (folder / "samples").iterdir()] == ["epoch_0002.png"]
+    with Image.open(folder / "samples" / "epoch_0002.png") as picture:
+        assert picture.size == (130, 130)
+    loaded = runs.load_model(folder)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(loaded.sample(4, seed=1)),
+        keras.ops.convert_to_numpy(model.sample(4, seed=1)),
+    )
+
+
+def test_averages_of_keras_replace_the_weights_once_at_the_end(tmp_path):
+    """Keras' `use_ema` writes over the weights at the end of each fit: here, of the run."""
+
+    def autoencoder():
+        keras.utils.set_random_seed(1)
+        sockets = models.Autoencoder.sockets((8, 8, 1), latent_dim=2)
+        model = models.Autoencoder(
+            networks.mlp(*sockets["encoder"], units=()),
+            networks.mlp(*sockets["decoder"], units=()),
+            latent_dim=2,
+        )
+        model.compile(keras.optimizers.SGD(1e-3, use_ema=True, ema_momentum=0.9))
+        return model
+
+    same = autoencoder()
+    same.fit(toy_batches(EXAMPLES), epochs=3, shuffle=False, verbose=0)
+    run(tmp_path / "whole", model=autoencoder(), callbacks=[], sample_every=0)
+    for mine, theirs in zip(
+        runs.load_model(tmp_path / "whole").get_weights(), same.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+    # The checkpoint holds the weights, not their average: three epochs and two more are five.
+    for epochs in (3, 5):
+        resume = epochs == 5
+        run(tmp_path / "longer", model=autoencoder(), callbacks=[], epochs=epochs, resume=resume)
+    run(tmp_path / "five", model=autoencoder(), callbacks=[], epochs=5)
+    assert first_difference(tmp_path / "five", tmp_path / "longer") is None
+
+
+# -- Interrupted and resumed ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("steps_per_execution", [1, 2])
+def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(tmp_path, steps_per_execution):
+    """In the first step, inside an epoch, at its last step; each resumption is cut off as well."""
+    if keras.backend.backend() == "torch" and steps_per_execution > 1:
+        pytest.skip("Keras refuses steps_per_execution > 1 on torch")
+    options = {"checkpoint_every": 1, "validation": toy_batches(10)}
+
+    def gan():
+        return toy_gan(steps_per_execution=steps_per_execution)
+
+    run(tmp_path / "whole", model=gan(), **options)
+    cuts = (1, 3, 3, 2, None) if steps_per_execution == 1 else (1, 2, 2, None)
+    seen = []
+    for part, after in enumerate(cuts):
+        try:
+            run(tmp_path / "cut", model=gan(), after=after, resume=part > 0, **options)
+        except Interrupted:
+            seen.append(checkpoint(tmp_path / "cut"))
+    # The interrupt comes before the checkpoint of its own step.
+    expected = (
+        [(0, 0), (0, 2), (1, 0), (1, 1)] if steps_per_execution == 1 else [(0, 0), (0, 2), (1, 0)]
+    )
+    assert seen == expected
+    assert first_difference(tmp_path / "whole", tmp_path / "cut") is None
+
+
+def test_without_checkpoints_inside_epochs_the_epoch_is_done_again(tmp_path):
+    run(tmp_path / "whole", checkpoint_seconds=None)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "cut", after=6, checkpoint_seconds=None)
+    assert checkpoint(tmp_path / "cut") == (1, 0)
+    run(tmp_path / "cut", resume=True)
+    assert first_difference(tmp_path / "whole", tmp_path / "cut") is None
+
+
+def test_checkpoints_by_the_clock(tmp_path):
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", after=3, checkpoint_seconds=0.0)
+    assert checkpoint(tmp_path / "run") == (0, 2)
+
+
+def test_stopped_early_it_stays_stopped(tmp_path):
+    """Killed after its last checkpoint and before the model is written."""
+
+    def callbacks():
+        return [
+            keras.callbacks.EarlyStopping(
+                "discriminator_loss",
+                mode="min",
+                patience=1,
+                min_delta=100.0,
+                restore_best_weights=True,
+            )
+        ]
+
+    history = run(tmp_path / "whole", epochs=9, callbacks=callbacks())
+    assert history["epoch"] == [1, 2], "no epoch is better than the first by 100"
+    document = tmp_path / "whole" / "checkpoint" / "position.json"
+    text = document.read_text()
+    assert '"finished": true' in text
+    document.write_text(text.replace('"finished": true', '"finished": false'))
+    weights = runs.load_model(tmp_path / "whole").get_weights()
+    (tmp_path / "whole" / "model.keras").unlink()
+    model = toy_gan()
+    assert (
+        run(tmp_path / "whole", model=model, epochs=9, callbacks=callbacks(), resume=True)
+        == history
+    )
+    for mine, theirs, now in zip(
+        runs.load_model(tmp_path / "whole").get_weights(), weights, model.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(mine, theirs)
+        np.testing.assert_array_equal(now, theirs)
+
+
+def test_a_finished_run_says_so_and_nothing_changes(tmp_path, capsys):
+    first = toy_gan()
+    history = run(tmp_path / "run", model=first)
+    before = files_of(tmp_path / "run")
+    again = toy_gan()
+    again.generator.set_weights([np.zeros_like(w) for w in again.generator.get_weights()])
+    arguments = {
+        "folder": tmp_path / "run",
+        "epochs": 3,
+        "callbacks": [*toy_callbacks(), Interrupt()],
+    }
+    arguments |= {"sample_every": 2, "resume": True}
+    assert runs.train(again, toy_batches(EXAMPLES), **arguments) == history
+    assert "is finished (3 epochs): nothing to do" in capsys.readouterr().out
+    assert files_of(tmp_path / "run") == before
+    for mine, theirs in zip(again.get_weights(), first.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+# -- Divergence, full disks, damage -----------------------------------------------------------
+
+
+def test_a_diverging_run_keeps_the_last_good_checkpoint(tmp_path):
+    keras.utils.set_random_seed(1)
+    sockets = models.Autoencoder.sockets((8, 8, 1), latent_dim=2)
+    model = models.Autoencoder(
+        networks.mlp(*sockets["encoder"], units=()),
+        networks.mlp(*sockets["decoder"], units=()),
+        latent_dim=2,
+    )
+    model.compile(keras.optimizers.SGD(1e6))
+    with pytest.raises(Diverged, match="term 'loss' was not finite at train step [2345678]\\."):
+        run(tmp_path, model=model, callbacks=[], epochs=9, checkpoint_every=1, sample_every=1)
+    epoch, batch = checkpoint(tmp_path)
+    steps = 4 * epoch + batch
+    state = {name: a for name, a in arrays(tmp_path).items() if name.endswith("training_calls")}
+    assert steps >= 1, "the first step is finite: its loss comes before its update"
+    fault = next(a for name, a in arrays(tmp_path).items() if name.endswith("fault"))
+    assert fault.tolist() == [-1, -1], state
+    assert not (tmp_path / "model.keras").exists()
+    assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
+    assert len(list(tmp_path.glob("samples/*"))) == epoch
+
+
+def arrays(folder):
+    document = json.loads((folder / "checkpoint" / "position.json").read_text())
+    with np.load(folder / "checkpoint" / document["state"]["file"]) as file:
+        return dict(file)
+
+
+@pytest.fixture
+def small_files():
+    """A disk with room for files of 2 kB only."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_one_line_and_the_old_checkpoint_is_intact(tmp_path, small_files):
+    class FillDisk(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                small_files()
+
+    folder = tmp_path / "run"
+    with pytest.raises(runs.RunError) as error:
+        run(folder, callbacks=[FillDisk()], sample_every=0)
+    resource.setrlimit(
+        resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)[::-1][:1] * 2
+    )
+    assert str(folder / "checkpoint" / "state-a.npz") in str(error.value)
+    assert "File too large" in str(error.value) and "\n" not in str(error.value)
+    assert checkpoint(folder) == (1, 0)
+    assert {path.name for path in (folder / "checkpoint").iterdir()} == {
+        "position.json",
+        "state-b.npz",
+    }
+    assert runs.load_state(toy_gan(), folder / "checkpoint")["epoch"] == 1
+    assert [
+        row["epoch"]
+        for row in json.loads((folder / "checkpoint" / "position.json").read_text())["position"][
+            "history"
+        ]
+    ] == [1]
+
+
+def test_killed_between_any_two_writes_a_whole_checkpoint_is_there(tmp_path, monkeypatch):
+    """Whatever call of the file system is the last one, the old or the new state is read."""
+    model = toy_gan()
+    path = tmp_path / "checkpoint"
+
+    class Killed(BaseException):
+        pass
+
+    def save(number, killed_at):
+        calls = iter(range(10**6))
+
+        def deadly(function):
+            def call(*args, **kwargs):
+                if next(calls) == killed_at:
+                    raise Killed
+                return function(*args, **kwargs)
+
+            return call
+
+        model.optimizer["generator"].learning_rate = float(number)
+        with monkeypatch.context() as patch:
+            for name in ("replace", "fsync", "unlink"):
+                patch.setattr(os, name, deadly(getattr(os, name)))
+            try:
+                runs.save_state(model, path, {"number": number})
+            except Killed:
+                return next(calls)
+        return None
+
+    save(0, None)
+    read = []
+    for number in range(1, 100):
+        done = save(number, number - 1) is None
+        loaded = toy_gan()
+        position = runs.load_state(loaded, path)
+        rate = float(keras.ops.convert_to_numpy(loaded.optimizer["generator"].learning_rate))
+        assert position["number"] == rate
+        read.append(number - position["number"])
+        if done:
+            break
+    assert done and read[0] == 1 and read[-1] == 0
+    assert len(list(path.iterdir())) == 2
+
+
+def test_damage_is_found_and_the_model_is_left_as_it_was(tmp_path):
+    model = toy_gan()
+    runs.save_state(model, tmp_path, {})
+    (file,) = tmp_path.glob("*.npz")
+    whole = file.read_bytes()
+    other = toy_gan()
+    other.generator.set_weights([w + 1 for w in other.generator.get_weights()])
+    before = other.get_weights()
+    flipped = whole[:1000] + bytes([whole[1000] ^ 1]) + whole[1001:]
+    for content, message in (
+        (whole[:-10], f"truncated checkpoint: {len(whole) - 10} bytes, {len(whole)} were written"),
+        (whole + b"x", "changed checkpoint"),
+        (flipped, "damaged .its SHA-256"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(runs.RunError, match=f"^{file}: .*{message}") as error:
+            runs.load_state(other, tmp_path)
+        assert "\n" not in str(error.value)
+    file.unlink()
+    with pytest.raises(runs.RunError, match="is missing"):
+        runs.load_state(other, tmp_path)
+    for text, message in (
+        ("{", "position.json: is damaged"),
+        ("[]", "is no position"),
+        (json.dumps({"format": 2, "state": {"file": ""}, "position": {}}), "has format 2"),
+        (json.dumps({"format": 1, "state": {"file": "/etc/x"}, "position": {}}), "no run wrote"),
+    ):
+        (tmp_path / "position.json").write_text(text)
+        with pytest.raises(runs.RunError, match=message):
+            runs.load_state(other, tmp_path)
+    for mine, theirs in zip(other.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_checkpoint_of_another_model_names_the_first_difference(tmp_path):
+    runs.save_state(toy_gan(units=12), tmp_path, {})
+    wider = toy_gan(units=13)
+    before = wider.get_weights()
+    message = r"model/0003/mlp/hidden/kernel has shape \(4, 12\) there, \(4, 13\) here"
+    with pytest.raises(runs.RunError, match=message):
+        runs.load_state(wider, tmp_path)
+    for mine, theirs in zip(wider.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    sgd = toy_gan()
+    sgd.compile({"generator": "adam", "discriminator": "sgd"})
+    with pytest.raises(
+        runs.RunError, match="where it has optimizer/[0-9]*/discriminator/hidden_kernel_velocity"
+    ):
+        runs.load_state(sgd, tmp_path)
+    sockets = models.VAE.sockets((8, 8, 1), latent_dim=2)
+    vae = models.VAE(*(networks.mlp(*shapes) for shapes in sockets.values()), latent_dim=2)
+    vae.compile("adam")
+    with pytest.raises(runs.RunError, match="of another model: model GAN there, VAE here"):
+        runs.load_state(vae, tmp_path)
+
+
+def test_bfloat16_variables_are_kept_exactly(tmp_path):
+    def vae():
+        keras.config.set_dtype_policy("bfloat16")
+        sockets = models.VAE.sockets((8, 8, 1), latent_dim=2)
+        vae = models.VAE(*(networks.mlp(*shapes) for shapes in sockets.values()), latent_dim=2)
+        vae.compile("sgd")
+        return vae
+
+    one, other = vae(), vae()
+    runs.save_state(one, tmp_path, {})
+    runs.load_state(other, tmp_path)
+    for mine, theirs in zip(one.variables, other.variables, strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(
+            *(keras.ops.convert_to_numpy(keras.ops.cast(v, "float32")) for v in (mine, theirs))
+        )
+
+
+# -- The folder -------------------------------------------------------------------------------
+
+
+def test_a_folder_in_use_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    before = files_of(tmp_path)
+    with pytest.raises(runs.RunError, match="is not empty; go on with its run by --resume, or ch"):
+        run(tmp_path)
+    with pytest.raises(runs.RunError, match="is no run's folder"):
+        run(tmp_path, resume=True)
+    with pytest.raises(runs.RunError, match="expected a folder, found a file"):
+        run(tmp_path / "thesis.txt")
+    with pytest.raises(runs.RunError, match="no run to resume; leave out --resume"):
+        run(tmp_path / "nowhere", resume=True)
+    assert files_of(tmp_path) == before
+
+
+def test_what_a_resumed_run_may_not_change(tmp_path):
+    folder = tmp_path / "run"
+    config = "[train]\nepochs = 3\n[train.optimizer]\nlearning_rate = 0.001\n"
+    with pytest.raises(Interrupted):
+        run(folder, after=6, config_text=config)
+    before = files_of(folder)
+    for options, message in (
+        (
+            {"config_text": config.replace("0.001", "0.1")},
+            "optimizer.learning_rate was 0.001, now 0.1",
+        ),
+        ({"config_text": config + "clipnorm = 1\n"}, "clipnorm was None, now 1"),
+        ({"config_text": config, "examples": 40}, "was run with batches an epoch = 4, now 5"),
+        ({"config_text": config, "callbacks": []}, "was run with callbacks"),
+        ({"config_text": config, "model": toy_gan(13)}, "of another model"),
+    ):
+        with pytest.raises(runs.RunError, match=message):
+            run(folder, resume=True, **options)
+        assert files_of(folder) == before
+    history = run(folder, resume=True, epochs=2, config_text=config.replace("3", "2"))
+    assert history["epoch"] == [1, 2]
+    assert "epochs = 2" in (folder / "config.toml").read_text()
+
+
+def test_a_resumption_elsewhere_is_noted(tmp_path, monkeypatch):
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", after=6)
+    monkeypatch.setattr(keras, "__version__", "9.9.9")
+    run(tmp_path / "run", resume=True)
+    versions = json.loads((tmp_path / "run" / "versions.json").read_text())
+    assert versions["keras"] != "9.9.9"
+    assert [other["keras"] for other in versions["resumed_with"]] == ["9.9.9"]
+
+
+def test_batches_must_be_resumable(tmp_path):
+    with pytest.raises(runs.RunError, match="expected a keras_gen.data.Batches, got ndarray"):
+        runs.train(toy_gan(), np.zeros((8, 8, 8, 1)), folder=tmp_path, epochs=1)
+    with pytest.raises(runs.RunError, match="epochs: expected an integer, 1 or more; got 0"):
+        runs.train(toy_gan(), toy_batches(), folder=tmp_path, epochs=0)
+
+
+def test_load_model_says_what_is_missing(tmp_path):
+    with pytest.raises(runs.RunError, match="there is no such run"):
+        runs.load_model(tmp_path / "nowhere")
+    with pytest.raises(runs.RunError, match="is no run's folder"):
+        runs.load_model(tmp_path)
+    with pytest.raises(Interrupted):
+        run(tmp_path / "run", after=1)
+    with pytest.raises(runs.RunError, match="is not finished; finish it with train --resume"):
+        runs.load_model(tmp_path / "run")
+    run(tmp_path / "run", resume=True)
+    file = tmp_path / "run" / "model.keras"
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(runs.RunError, match="model.keras: is damaged"):
+        runs.load_model(tmp_path / "run")
+
+
+# -- Keras' own -------------------------------------------------------------------------------
+
+
+def test_keras_backup_and_restore(tmp_path):
+    def backup():
+        return keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
+
+    def fit(model, epochs, *callbacks):
+        return model.fit(
+            toy_batches(EXAMPLES), epochs=epochs, verbose=0, shuffle=False, callbacks=callbacks
+        )
+
+    whole, first, second = toy_gan(), toy_gan(), toy_gan()
+    fit(whole, 3)
+    fit(first, 2, backup())
+    batches = toy_batches(EXAMPLES)
+    batches.epoch = 2
+    second.fit(batches, epochs=3, verbose=0, shuffle=False, callbacks=[backup()])
+    for mine, theirs in zip(second.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_keras_model_checkpoint(tmp_path):
+    model = toy_gan()
+    path = tmp_path / "best.keras"
+    keeper = keras.callbacks.ModelCheckpoint(
+        path, monitor="discriminator_loss", mode="min", save_best_only=True
+    )
+    model.fit(toy_batches(EXAMPLES), epochs=1, verbose=0, shuffle=False, callbacks=[keeper])
+    loaded = keras.saving.load_model(path)
+    pairs = zip(loaded.optimizer.variables, model.optimizer.variables, strict=True)
+    for mine, theirs in [*pairs, *zip(loaded.variables, model.variables, strict=True)]:
+        if mine.name != "seed_generator_state":  # which Keras does not save, and no step draws from
+            np.testing.assert_array_equal(
+                keras.ops.convert_to_numpy(mine), keras.ops.convert_to_numpy(theirs)
+            )
+
+
+# -- Three backends ---------------------------------------------------------------------------
+
+WORKER = """
+import sys
+from pathlib import Path
+from kill_and_resume import toy_batches, toy_callbacks, toy_gan
+from keras_gen import runs
+from test_runs import Interrupted, checkpoint, run
+
+place, here = Path(sys.argv[1]), sys.argv[2]
+for line in sys.stdin:
+    action, folder, *_ = line.split()
+    folder = place / folder
+    if action == "begin":
+        try:
+            run(folder, after=6, checkpoint_every=1)
+        except Interrupted:
+            pass
+    elif action == "copy":
+        model = toy_gan()
+        position = runs.load_state(model, folder / "checkpoint")
+        runs.save_state(model, folder / f"copied_by_{here}", position)
+    else:
+        run(folder, resume=True, checkpoint_every=1)
+    print("done", *checkpoint(folder), flush=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parity
+def test_a_run_saved_on_one_backend_resumes_on_another(tmp_path):
+    """Three by three: two optimizers, averages, counters, a partial epoch and its metrics."""
+    if missing := set(backend.BACKENDS) - set(backend.installed()):
+        pytest.skip(f"not installed: {', '.join(sorted(missing))}")
+    here = Path(__file__).parent
+    workers = {
+        name: subprocess.Popen(
+            [sys.executable, "-c", WORKER, str(tmp_path), name],
+            env={
+                **os.environ,
+                "KERAS_BACKEND": name,
+                "OMP_NUM_THREADS": "1",
+                "TF_CPP_MIN_LOG_LEVEL": "3",
+                "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]),
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in backend.BACKENDS
+    }
+
+    def ask(name, *words):
+        workers[name].stdin.write(" ".join(words) + "\n")
+        workers[name].stdin.flush()
+        answer = workers[name].stdout.readline().split()
+        assert answer[:1] == ["done"], f"the worker on {name} failed at {words}"
+        return tuple(int(word) for word in answer[1:])
+
+    try:
+        for source in backend.BACKENDS:
+            for goal in backend.BACKENDS:
+                folder = tmp_path / f"{source}_{goal}"
+                if goal == backend.BACKENDS[0]:
+                    assert ask(source, "begin", folder.name) == (1, 1)
+                    for other in backend.BACKENDS[1:]:
+                        copy_tree(folder, tmp_path / f"{source}_{other}")
+        for source in backend.BACKENDS:
+            ends = {}
+            for goal in backend.BACKENDS:
+                folder = tmp_path / f"{source}_{goal}"
+                ask(goal, "copy", folder.name)
+                saved, copied = arrays(folder), arrays_in(folder / f"copied_by_{goal}")
+                assert list(saved) == list(copied)
+                for name in saved:
+                    np.testing.assert_array_equal(saved[name], copied[name], name)
+                assert ask(goal, "resume", folder.name) == (3, 0)
+                ends[goal] = arrays_of(folder)
+            for goal in backend.BACKENDS:
+                assert list(ends[goal]) == list(ends[source])
+                for name, value in ends[source].items():
+                    # Seven steps of Adam at 1e-3: rounding may turn whole steps.
+                    np.testing.assert_allclose(
+                        ends[goal][name], value, rtol=2e-2, atol=2e-3, err_msg=f"{goal}: {name}"
+                    )
+    finally:
+        for worker in workers.values():
+            worker.kill()
+            worker.communicate()
+
+
+def arrays_in(path):
+    document = json.loads((path / "position.json").read_text())
+    with np.load(path / document["state"]["file"]) as file:
+        return dict(file)
+
+
+def copy_tree(source, goal):
+    for path, content in files_of(source).items():
+        place = goal / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(content)
