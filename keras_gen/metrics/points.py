@@ -4,8 +4,6 @@ Everything is computed in float64, a block of rows at a time: float32 loses the 
 two near points with large coordinates, and a float64 copy of the whole set may not fit.
 """
 
-import math
-
 import numpy as np
 
 BLOCK = 2**22  # float64 numbers worked on at once: 32 MB
@@ -62,23 +60,26 @@ def squared_distances(a, b):
 
 
 def fit_gaussian(points):
-    """The mean of a set of points, and a triangular factor of their covariance.
+    """The mean of a set of points, and a factor of their covariance.
 
-    `factor.T @ factor = sum((x - mean) (x - mean).T) / (count - 1)`, by a QR decomposition that
-    never squares the data, so that small variances keep their digits.
+    `factor.T @ factor = sum((x - mean) (x - mean).T) / (count - 1)`.
 
     Args:
         points: `(count, features)`, at least two.
 
     Returns:
-        `mean` `(features,)` and `factor` `(min(count, features), features)`, float64.
+        `mean` `(features,)` and `factor` `(features, features)`, float64: the principal axes, each
+        as long as the deviation along it.
     """
     count, features = points.shape
     mean = points.mean(axis=0, dtype="float64")
-    factor = np.zeros((0, features))
+    scatter = np.zeros((features, features))
     for rows in _blocks(count, features):
-        factor = np.linalg.qr(np.vstack([factor, points[rows] - mean]), mode="r")
-    return mean, factor / math.sqrt(count - 1)
+        centred = points[rows] - mean
+        scatter += centred.T @ centred
+    variances, axes = np.linalg.eigh(scatter / (count - 1))
+    deviations = np.sqrt(np.maximum(variances, 0))  # rounding may dip below zero
+    return mean, deviations[:, None] * axes.T
 
 
 def _blocks(count, width):

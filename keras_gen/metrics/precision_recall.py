@@ -52,7 +52,7 @@ def precision_recall(real, fake, k=3):
     return {
         "precision": float(fake_is_inside.mean()),
         "recall": float(real_is_inside.mean()),
-        "density": balls / (k * len(fake)),
+        "density": float(balls / (k * len(fake))),
         "coverage": float(real_is_covered.mean()),
     }
 

@@ -25,6 +25,7 @@ def trained():
     return Classifier(SHAPE, CLASSES, name="stripes").fit(*data(), epochs=3, batch_size=32)
 
 
+@pytest.mark.slow
 def test_it_learns(trained):
     x, labels = data(seed=1)
     assert Classifier(SHAPE, CLASSES, name="new").accuracy(x, labels) < 0.7
@@ -49,6 +50,7 @@ def test_features_are_what_the_last_layer_reads(trained):
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_seed_decides_weights_and_order(trained):
     again = Classifier(SHAPE, CLASSES, name="stripes").fit(*data(), epochs=3, batch_size=32)
     other = Classifier(SHAPE, CLASSES, name="stripes", seed=1)
@@ -57,6 +59,7 @@ def test_the_seed_decides_weights_and_order(trained):
     assert not np.allclose(other.fit(*data(), epochs=3).features(x), trained.features(x))
 
 
+@pytest.mark.slow
 def test_training_leaves_the_global_seed_alone():
     keras.utils.set_random_seed(0)
     expected = np.random.random()

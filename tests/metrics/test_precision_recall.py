@@ -44,7 +44,9 @@ def test_it_is_what_loops_over_points_find(k, block, monkeypatch):
     real, fake = clouds()
     expected = by_loops(real, fake, k)
     assert 0 < min(expected.values()) and expected["precision"] < 1, "a case that decides nothing"
-    assert precision_recall(real, fake, k) == pytest.approx(expected, abs=1e-12)
+    scores = precision_recall(real, fake, k)
+    assert scores == pytest.approx(expected, abs=1e-12)
+    assert {type(score) for score in scores.values()} == {float}, "a plain number, for JSON"
 
 
 def test_the_same_set_twice():

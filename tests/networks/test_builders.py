@@ -101,10 +101,11 @@ def test_dropout_acts_in_training_only(build, ends):
 
 
 @BUILT
-def test_layers_do_not_start_alike(build, ends):
+@pytest.mark.parametrize("initializer", ["dcgan", keras.initializers.HeNormal()])
+def test_layers_do_not_start_alike(build, ends, initializer):
     """An initializer shared between layers would give equal shapes equal weights."""
     hidden = {"units": (5, 5, 5)} if build is mlp else {"filters": (5, 5, 5)}
-    network = build(*ends, kernel_initializer="dcgan", **hidden)
+    network = build(*ends, kernel_initializer=initializer, **hidden)
     kernels = [w.value for w in network.trainable_variables if w.name == "kernel"]
     kernels = [keras.ops.convert_to_numpy(k) for k in kernels]
     pairs = [(a, b) for i, a in enumerate(kernels) for b in kernels[:i] if a.shape == b.shape]
