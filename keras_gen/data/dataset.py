@@ -84,7 +84,8 @@ class Dataset:
         self._levels = None
         if pixels.limits == (0, 255):
             # All that a byte can become: one gather a batch, and 255 is exactly the upper end.
-            self._levels = to_range(np.arange(256), pixels.limits, value_range)
+            low, high = value_range
+            self._levels = (low + (high - low) * np.arange(256) / 255).astype(np.float32)
 
     def __len__(self):
         return len(self._pixels)

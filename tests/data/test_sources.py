@@ -82,6 +82,7 @@ def test_a_limit_is_spread_evenly():
 
 
 @debian
+@pytest.mark.slow
 def test_fashion_mnist_is_the_published_one():
     train, test = (data.load("fashion_mnist", split) for split in ("train", "test"))
     assert (len(train), len(test)) == (60000, 10000)
@@ -115,7 +116,7 @@ def idx_folder(path, count=6):
         for name, shape in ((images, (count, 28, 28)), (labels, (count,))):
             header = struct.pack(f">4B{len(shape)}I", 0, 0, 8, len(shape), *shape)
             with gzip.open(path / name, "wb") as file:
-                file.write(header + bytes(np.arange(np.prod(shape)) % 6))
+                file.write(header + (np.arange(np.prod(shape)) % 6).astype(np.uint8).tobytes())
 
 
 def test_fashion_mnist_from_ones_own_folder(tmp_path):

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_gen.data.errors import DataError, nearest
+from keras_gen.data.errors import DataError, nearest, require
 from keras_gen.data.geometry import Geometry
 from keras_gen.data.sources import digits, fashion_mnist, folder, npz, tfds
 from keras_gen.data.sources.request import Request
@@ -136,13 +136,16 @@ def load(
     )
 
 
-def prepare(name, data_dir=None):
+def prepare(name, data_dir=None, file_format="array_record"):
     """Brings a data set of TFDS to the disk, so that `load` finds it.
 
     Args:
         name: "fashion_mnist" (without a network where Debian's package is installed) or
             "tfds:<name>".
         data_dir: the TFDS folder; None for TFDS' own default.
+        file_format: "array_record", which `load` and `tfds.data_source` read at random and
+            without TensorFlow; or "tfrecord", which `tfds.load` reads. A data set that is there
+            already is left as it is.
 
     Returns:
         The `pathlib.Path` of the prepared data set.
@@ -150,11 +153,12 @@ def prepare(name, data_dir=None):
     Raises:
         DataError: the source needs no preparing, or preparing failed.
     """
+    require("file_format", file_format, ("array_record", "tfrecord"))
     kind, _, argument = str(name).partition(":")
     if name == "fashion_mnist":
-        return fashion_mnist.prepare(data_dir)
+        return fashion_mnist.prepare(data_dir, file_format)
     if kind == "tfds" and argument:
-        return tfds.prepare(argument, data_dir)
+        return tfds.prepare(argument, data_dir, file_format)
     guess = nearest(name, ["fashion_mnist"])
     raise DataError(
         f"prepare: expected 'fashion_mnist' or 'tfds:<name>', got {name!r}{guess}; "

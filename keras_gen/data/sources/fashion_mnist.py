@@ -89,7 +89,7 @@ def load(request):
     )
 
 
-def prepare(data_dir=None):
+def prepare(data_dir=None, file_format="array_record"):
     """Prepares Fashion-MNIST for `tfds.load` and `tfds.data_source`, without a network if it can.
 
     Debian's files are the published ones but for the name and time in their gzip header. Both are
@@ -97,6 +97,7 @@ def prepare(data_dir=None):
 
     Args:
         data_dir: the TFDS folder; None for TFDS' own default.
+        file_format: as in `tfds.prepare`.
 
     Returns:
         The `pathlib.Path` of the prepared data set.
@@ -109,7 +110,7 @@ def prepare(data_dir=None):
         manual.mkdir(parents=True, exist_ok=True)
         for name in PUBLISHED:
             (manual / name).write_bytes(published(DEBIAN / name))
-    return tfds.prepare("fashion_mnist", data_dir)
+    return tfds.prepare("fashion_mnist", data_dir, file_format)
 
 
 def published(path):

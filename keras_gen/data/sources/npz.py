@@ -114,8 +114,10 @@ def read(path):
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a .npz of images")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not isinstance(file, np.lib.npyio.NpzFile):
+        # NumPy leaves a file that it opened itself open where it turns out to be damaged.
+        with open(path, "rb") as stream:
+            file = np.load(stream, allow_pickle=False)
+            if isinstance(file, np.ndarray):
                 raise DataError(f"{path}: expected a .npz of named arrays, got a single .npy")
             return {key: file[key] for key in file.files}
     except DataError:
