@@ -31,6 +31,8 @@ SPLIT_FOLDERS = {
 }
 # Pillow lets go of the interpreter while it decodes; more threads than this only wait for disk.
 THREADS = min(4, os.cpu_count() or 1)
+# A queue of all the files would take more memory than what is learnt of them.
+QUEUED = 1024
 
 
 class Inspected(NamedTuple):
@@ -220,8 +222,12 @@ def inspect(root, files, facts):
         A tuple of `Inspected`.
     """
     del facts
+    inspected = []
     with concurrent.futures.ThreadPoolExecutor(THREADS, "inspect") as threads:
-        return tuple(threads.map(lambda name: inspect_file(root / name), files))
+        for start in range(0, len(files), QUEUED):
+            part = files[start : start + QUEUED]
+            inspected += threads.map(lambda name: inspect_file(root / name), part)
+    return tuple(inspected)
 
 
 def inspect_file(path):
