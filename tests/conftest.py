@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -18,6 +19,14 @@ def pytest_configure(config):
         import torch
 
         torch.set_num_threads(1)
+    if BACKEND == "jax":
+        import jax
+
+        # The suite compiles the same few programs again and again.
+        folder = os.path.join(tempfile.gettempdir(), f"keras_gen_tests_jax_{os.getuid()}")
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 def pytest_collection_modifyitems(items):

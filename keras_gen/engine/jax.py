@@ -124,12 +124,37 @@ class StepAdapter:
     """Placed before `keras.Model`: lets Keras' JAX trainer run a stateful `train_step`."""
 
     def make_train_function(self, force=False):
-        with self._stateless_face("train_step", self._train_state_variables):
-            super().make_train_function(force)
+        if self.train_function is None or force:
+            with self._stateless_face("train_step", self._train_state_variables):
+                super().make_train_function(force)
+            self.train_function = self._keeping_state(self.train_function)
 
     def make_test_function(self, force=False):
-        with self._stateless_face("test_step", self._test_state_variables):
-            super().make_test_function(force)
+        if self.test_function is None or force:
+            with self._stateless_face("test_step", self._test_state_variables):
+                super().make_test_function(force)
+            self.test_function = self._keeping_state(self.test_function)
+
+    def _keeping_state(self, function):
+        """Give the weights back when a step or its data raises.
+
+        Keras empties the variables when an epoch begins; an error in the first step (labels
+        missing, a wrong shape) would lose them.
+        """
+
+        def guarded(state, iterator):
+            try:
+                return function(state, iterator)
+            except Exception:
+                if not any(value.is_deleted() for group in state for value in group):
+                    names = ["trainable_variables", "non_trainable_variables"]
+                    names += ["optimizer_variables"] if len(state) == 4 else []
+                    names += ["metrics_variables"]
+                    self._jax_state = dict(zip(names, state, strict=True))
+                    self.jax_state_sync()
+                raise
+
+        return guarded
 
     def _train_state_variables(self):
         return (

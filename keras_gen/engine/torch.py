@@ -5,6 +5,7 @@ backward passes (second order too) and optimizer included, and gives the graph t
 Dynamo never reads Keras' Python. State is updated in place, inside the graph.
 """
 
+import contextlib
 import shutil
 import traceback
 import warnings
@@ -132,6 +133,22 @@ class StepAdapter:
             return tree.map_structure(lambda *parts: torch.cat(parts), *outputs)
 
         self.predict_function = function
+
+    def fit(self, *args, **kwargs):
+        with self._short_last_group():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        with self._short_last_group():
+            return super().evaluate(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _short_last_group(self):
+        """Keras' torch loop takes a last, shorter group of steps for data that ran out."""
+        with warnings.catch_warnings():
+            if self.steps_per_execution > 1:
+                warnings.filterwarnings("ignore", "Your input ran out of data")
+            yield
 
     def _resolve_jit_for(self, steps):
         """`jit_compile="auto"`: capture where a run of `steps` steps repays the compile."""

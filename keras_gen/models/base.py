@@ -527,10 +527,10 @@ def _copied(value):
 
 
 def _as_tuples(x):
-    """Let bare batches of generators and DataLoaders work like tuples.
+    """Let every source give whole epochs, and bare batches work like tuples.
 
-    Keras refuses a generator of bare arrays, and splits a DataLoader's bare tensor along its
-    rows (3.15).
+    Keras 3.15 refuses a generator of bare arrays, splits a DataLoader's bare tensor along its
+    rows, and takes the end of a grain dataset for a failure.
 
     Returns:
         `(source, steps an epoch or None)`.
@@ -540,6 +540,8 @@ def _as_tuples(x):
     if hasattr(x, "collate_fn") and hasattr(x, "dataset"):  # a torch DataLoader
         endless = (_as_tuple(batch) for _ in itertools.count() for batch in x)
         return endless, len(x)
+    if type(x).__module__.startswith("grain.") and hasattr(x, "repeat") and hasattr(x, "__len__"):
+        return x.repeat(), len(x)
     return x, None
 
 

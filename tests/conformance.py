@@ -1,0 +1,328 @@
+"""What every model must do, whatever its maths: one parametrized suite over `families.CASES`."""
+
+import functools
+import importlib.util
+
+import keras
+import numpy as np
+import pytest
+from families import CASES, EXAMPLES
+from keras import ops
+
+import keras_gen
+
+BATCH = 16  # 40 examples: two full batches and a short one of 8
+
+
+@pytest.fixture(params=CASES, ids=lambda case: case.name)
+def case(request):
+    return request.param
+
+
+def fit(model, case, epochs=1, **options):
+    x, labels = case.data()
+    options = {"batch_size": BATCH, "shuffle": False, "verbose": 0, **options}
+    return model.fit(x, labels, epochs=epochs, **options).history
+
+
+def values(variables):
+    # By place: Keras numbers the names of models and layers on, from one model to the next.
+    return {
+        f"{i} {v.path.split('/', 1)[-1]}": np.array(ops.convert_to_numpy(v.value))
+        for i, v in enumerate(variables)
+    }
+
+
+def everything(model):
+    return values([*model.variables, *model.optimizer.variables])
+
+
+def assert_same(first, second, **tolerance):
+    for (path, value), other in zip(first.items(), second.values(), strict=True):
+        np.testing.assert_allclose(value, other, err_msg=path, **tolerance)
+
+
+def assert_terms(model, history):
+    assert set(history) == set(model.terms)
+    for term, numbers in history.items():
+        assert np.all(np.isfinite(numbers)), term
+
+
+# -- Sources of batches -------------------------------------------------------------------------
+
+
+def batches_of(x, labels, bare):
+    for start in range(0, len(x), BATCH):
+        part = slice(start, start + BATCH)
+        if labels is not None:
+            yield x[part], labels[part]
+        else:
+            yield x[part] if bare else (x[part],)
+
+
+def as_generator(x, labels, bare):
+    def endless():
+        while True:
+            yield from batches_of(x, labels, bare)
+
+    return endless()
+
+
+def as_py_dataset(x, labels, bare):
+    batches = list(batches_of(x, labels, bare))
+
+    class Source(keras.utils.PyDataset):
+        def __len__(self):
+            return len(batches)
+
+        def __getitem__(self, index):
+            return batches[index]
+
+    return Source()
+
+
+def as_tf_data(x, labels, bare):
+    import tensorflow as tf
+
+    tensors = (x, labels) if labels is not None else x if bare else (x,)
+    return tf.data.Dataset.from_tensor_slices(tensors).batch(BATCH)
+
+
+def as_data_loader(x, labels, bare):
+    import torch
+    from torch.utils.data import DataLoader, TensorDataset
+
+    if bare and labels is None:
+        return DataLoader(torch.from_numpy(x), batch_size=BATCH)
+    tensors = [torch.from_numpy(part) for part in (x, labels) if part is not None]
+    return DataLoader(TensorDataset(*tensors), batch_size=BATCH)
+
+
+def as_grain(x, labels, bare):
+    import grain
+
+    def example(i):
+        return (x[i], labels[i]) if labels is not None else x[i] if bare else (x[i],)
+
+    return grain.MapDataset.range(len(x)).map(example).batch(BATCH)
+
+
+SOURCES = {
+    "generator": (None, as_generator),
+    "py_dataset": (None, as_py_dataset),
+    "tf_data": ("tensorflow", as_tf_data),
+    "data_loader": ("torch", as_data_loader),
+    "grain": ("grain", as_grain),
+}
+
+
+@functools.cache
+def evaluated_after_arrays(case):
+    keras.utils.set_random_seed(1)
+    model = case.model()
+    fit(model, case, epochs=2)
+    x, labels = case.data()
+    return model.evaluate(x, labels, batch_size=BATCH, verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "case, bare",
+    [(CASES[1], True), (CASES[1], False), (CASES[-1], False)],
+    ids=["bare", "tuples", "labels"],
+)
+def test_fits_every_source_as_it_fits_arrays(case, source, bare):
+    package, make = SOURCES[source]
+    if package and importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    expected = evaluated_after_arrays(case)
+    keras.utils.set_random_seed(1)
+    model = case.model()
+    x, labels = case.data()
+    options = {"steps_per_epoch": 3} if source == "generator" else {}
+    history = model.fit(make(x, labels, bare), verbose=0, shuffle=False, epochs=2, **options)
+    assert_terms(model, history.history)
+    assert int(model.optimizer.iterations) == 6
+    steps = {"steps": 3} if source == "generator" else {}
+    result = model.evaluate(make(x, labels, bare), verbose=0, return_dict=True, **steps)
+    for term, number in expected.items():
+        assert result[term] == pytest.approx(number, rel=1e-4), term
+
+
+# -- Training -----------------------------------------------------------------------------------
+
+
+def test_every_term_is_logged_and_every_variable_moves(case):
+    model = case.model()
+    before = values(model.trainable_variables)
+    history = fit(model, case, epochs=2, validation_data=case.data())
+    assert set(history) == {*model.terms, *(f"val_{term}" for term in model.terms)}
+    assert all(np.all(np.isfinite(numbers)) for numbers in history.values())
+    still = [
+        path
+        for path, value in values(model.trainable_variables).items()
+        if np.array_equal(value, before[path]) and not any(part in path for part in case.still)
+    ]
+    assert not still, f"these variables never move: {still}"
+    assert int(model.optimizer.iterations) == 6
+
+
+def test_the_loss_falls(case):
+    if case.falling is None:
+        pytest.skip("an adversarial loss need not fall; its pictures are judged instead")
+    model = case.model()
+    history = fit(model, case, epochs=40)
+    assert history[case.falling][-1] < 0.8 * history[case.falling][0]
+
+
+def test_evaluation_moves_nothing_and_repeats(case):
+    model = case.model()
+    fit(model, case)
+    x, labels = case.data()
+    before = everything(model)
+    first = model.evaluate(x, labels, batch_size=BATCH, verbose=0, return_dict=True)
+    second = model.evaluate(x, labels, batch_size=BATCH, verbose=0, return_dict=True)
+    assert first == second
+    after = everything(model)
+    moved = [path for path in before if not np.array_equal(before[path], after[path])]
+    assert [path for path in moved if "evaluation_calls" not in path] == []
+
+
+def test_samples_have_the_shape_and_range_of_the_data_and_repeat(case):
+    model = case.model()
+    fit(model, case)
+    before = everything(model)
+    x, _ = case.data()
+    sample = ops.convert_to_numpy(model.sample(7, seed=3))
+    assert sample.shape == (7, *x.shape[1:]) and sample.dtype == "float32"
+    assert np.all(np.isfinite(sample))
+    np.testing.assert_array_equal(sample, ops.convert_to_numpy(model.sample(7, seed=3)))
+    assert not np.array_equal(sample, ops.convert_to_numpy(model.sample(7, seed=4)))
+    fresh = [ops.convert_to_numpy(model.sample(7)) for _ in range(2)]
+    assert not np.array_equal(*fresh)
+    assert_same(before, everything(model), rtol=0)
+
+
+def test_labels_are_asked_for_and_checked(case):
+    model = case.model()
+    x, _ = case.data()
+    if not case.labels:
+        with pytest.raises(ValueError, match="takes none"):
+            model.sample(2, labels=[0])
+        return
+    with pytest.raises(ValueError, match="is conditional and got no labels"):
+        model.fit(x, verbose=0)
+    with pytest.raises(ValueError, match="takes 0 to 2; got 7"):
+        model.fit(x, np.full(len(x), 7), verbose=0)
+    with pytest.raises(ValueError, match="takes 0 to 2; got 9"):
+        model.sample(2, labels=[9])
+    assert ops.convert_to_numpy(model.sample(4, labels=[0, 2])).shape[0] == 4
+
+
+def test_a_step_outside_fit_is_the_step_inside(case):
+    keras.utils.set_random_seed(2)
+    inside = case.model()
+    fit(inside, case)
+    keras.utils.set_random_seed(2)
+    outside = case.model()
+    x, labels = case.data()
+    for batch in batches_of(x, labels, bare=False):
+        logs = outside.train_step(batch)
+    assert set(logs) == set(outside.terms)
+    assert_same(everything(inside), everything(outside), rtol=1e-4, atol=1e-5)
+
+
+# -- Ways to run: all the same numbers ------------------------------------------------------------
+
+
+def trained(case, epochs=2, **compile_options):
+    keras.utils.set_random_seed(3)
+    model = case.model(**compile_options)
+    history = fit(model, case, epochs=epochs)
+    return history, everything(model)
+
+
+def assert_same_run(first, second):
+    for term in first[0]:
+        np.testing.assert_allclose(first[0][term], second[0][term], rtol=1e-4, err_msg=term)
+    # Adam turns rounding into whole steps where a gradient is zero: 0.1 x rate x steps.
+    assert_same(first[1], second[1], rtol=1e-3, atol=0.1 * 1e-2 * 6)
+
+
+def test_jit_agrees_with_no_jit(case, recwarn):
+    assert_same_run(trained(case, jit_compile=False), trained(case, jit_compile=True))
+    assert not [w for w in recwarn if "cannot be captured" in str(w.message)]
+
+
+def test_eager_agrees(case):
+    assert_same_run(trained(case, jit_compile=False), trained(case, run_eagerly=True))
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
+def test_several_steps_a_call_agree_with_one(case, jit):
+    one = trained(case, jit_compile=jit)
+    two = trained(case, jit_compile=jit, steps_per_execution=2)
+    assert_same_run(one, two)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_mixed_precision_trains(case, policy, jit):
+    keras.config.set_dtype_policy(policy)
+    model = case.model(jit_compile=jit)
+    assert (model.optimizer.loss_scale is not None) == (policy == "mixed_float16")
+    before = values(model.trainable_variables)
+    # The loss scale starts at 2^15 and halves until nothing overflows: ten steps or so.
+    history = fit(model, case, epochs=8)
+    assert_terms(model, history)
+    after = values(model.trainable_variables)
+    moved = [path for path in before if not np.array_equal(before[path], after[path])]
+    assert len(moved) > 0.8 * len(before)
+    assert all(value.dtype == "float32" for value in after.values())
+    assert ops.convert_to_numpy(model.sample(3, seed=0)).dtype == "float32"
+
+
+# -- Saving ---------------------------------------------------------------------------------------
+
+
+def test_a_saved_model_is_the_same_model_and_trains_on_alike(case, tmp_path):
+    model = case.model()
+    fit(model, case)
+    path = tmp_path / "model.keras"
+    model.save(path)
+    loaded = keras.saving.load_model(path)
+    assert type(loaded) is type(model) and loaded.compiled
+    assert list(loaded.optimizer) == list(model.optimizer)
+    for (path, value), kept in zip(
+        everything(model).items(), everything(loaded).values(), strict=True
+    ):
+        # Keras does not save the generators of its layers; our steps never draw from them.
+        if "seed_generator" not in path:
+            np.testing.assert_array_equal(value, kept, err_msg=path)
+    samples = [ops.convert_to_numpy(m.sample(5, seed=1)) for m in (model, loaded)]
+    np.testing.assert_array_equal(*samples)
+    first, second = fit(model, case), fit(loaded, case)
+    for term in first:
+        np.testing.assert_allclose(first[term], second[term], rtol=1e-5, err_msg=term)
+
+
+def test_a_config_builds_the_same_model(case):
+    model = case.build()
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert [v.shape for v in again.variables] == [v.shape for v in model.variables]
+
+
+def test_call_is_what_is_predicted(case):
+    model = case.model()
+    x, labels = case.data(6)
+    if isinstance(model, keras_gen.models.GAN):
+        x = np.random.default_rng(0).normal(size=(6, model.latent_dim)).astype("float32")
+    inputs = x if labels is None else (x, labels)
+    predicted = model.predict(inputs, verbose=0, batch_size=4)
+    assert predicted.shape == (6, 8, 8, 1)
+    np.testing.assert_allclose(predicted, ops.convert_to_numpy(model(inputs)), atol=1e-5)
+
+
+def test_the_toy_is_what_the_suite_says():
+    assert EXAMPLES % BATCH == 8

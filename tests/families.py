@@ -1,0 +1,135 @@
+"""The models that the conformance and parity suites train: about ten lines a family.
+
+A case says how to build and compile a small model, what data it takes, and which variables do
+not move, with the reason.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+
+from keras_gen import models, networks
+
+SIDE, CLASSES, EXAMPLES = 8, 3, 40
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """One model to put through the suites."""
+
+    name: str
+    build: Callable  # () -> model, not compiled
+    optimizers: dict  # {player: (Keras optimizer class name, options)}
+    falling: str = "loss"  # the term that falls when the toy is learned; None: no such term
+    value_range: tuple = (0.0, 1.0)
+    labels: bool = False
+    still: dict = dataclasses.field(default_factory=dict)  # {part of a path: why it stays}
+    zero_gradient: tuple = ()  # parts of paths of variables whose true gradient is zero
+
+    def model(self, **compile_options):
+        model = self.build()
+        optimizers = {
+            player: getattr(keras.optimizers, name)(**options)
+            for player, (name, options) in self.optimizers.items()
+        }
+        if list(optimizers) == ["model"]:
+            optimizers = optimizers["model"]
+        model.compile(optimizers, **compile_options)
+        return model
+
+    def data(self, examples=EXAMPLES):
+        """Blobs of light whose place depends on the class: images and labels."""
+        rng = np.random.default_rng(7)
+        labels = rng.integers(0, CLASSES, examples).astype("int32")
+        rows, columns = np.mgrid[:SIDE, :SIDE]
+        centre = 1.5 + 2.0 * labels + rng.normal(0, 0.3, examples)
+        distance = (rows[None] - centre[:, None, None]) ** 2 + (columns[None] - 3.5) ** 2
+        low, high = self.value_range
+        images = (low + (high - low) * np.exp(-distance / 4.0))[..., None].astype("float32")
+        return images, (labels if self.labels else None)
+
+
+def fill(family, builders, **options):
+    """Build a family with a network in each socket: `{socket: (builder, options)}`."""
+    sockets = family.sockets((SIDE, SIDE, 1), **options)
+    plugged = {
+        socket: builders[socket][0](*sockets[socket], **builders[socket][1]) for socket in sockets
+    }
+    return family(**plugged, **options)
+
+
+def small_mlp(**options):
+    return networks.mlp, {"units": (16,), **options}
+
+
+def small_conv(builder, **options):
+    return builder, {"filters": (8,), **options}
+
+
+ADAM = {"model": ("Adam", {"learning_rate": 1e-2})}
+PLAYERS = {
+    "generator": ("Adam", {"learning_rate": 1e-3, "beta_1": 0.5}),
+    "discriminator": ("Adam", {"learning_rate": 1e-3, "beta_1": 0.5}),
+}
+VECTORS = {"encoder": small_mlp(), "decoder": small_mlp()}
+MLP_GAN = {
+    "generator": small_mlp(output_activation="tanh"),
+    "discriminator": small_mlp(activation="leaky_relu"),
+}
+CONV_GAN = {
+    "generator": small_conv(
+        networks.conv_decoder, normalization="batch", output_activation="tanh"
+    ),
+    "discriminator": small_conv(
+        networks.conv_encoder, filters=(8, 8), normalization="batch", dropout=0.2
+    ),
+}
+
+CASES = (
+    Case("autoencoder", lambda: fill(models.Autoencoder, VECTORS, latent_dim=4), ADAM),
+    Case("vae", lambda: fill(models.VAE, VECTORS, latent_dim=4, binarize=True), ADAM),
+    Case(
+        "vae_learned_variance_conv",
+        lambda: fill(
+            models.VAE,
+            {
+                "encoder": small_conv(networks.conv_encoder, normalization="batch"),
+                "decoder": small_conv(networks.conv_decoder, normalization="batch"),
+            },
+            latent_dim=4,
+            likelihood="gaussian",
+            variance="learned",
+        ),
+        ADAM,
+    ),
+    Case(
+        "cvae",
+        lambda: fill(models.VAE, VECTORS, latent_dim=4, num_classes=CLASSES),
+        {"model": ("AdamW", {"learning_rate": 1e-2, "clipnorm": 10.0})},
+        labels=True,
+    ),
+    Case(
+        "dcgan_averaged",
+        lambda: fill(models.GAN, CONV_GAN, latent_dim=4, ema=0.9),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+    ),
+    Case(
+        "cgan_hinge_two_steps",
+        lambda: fill(
+            models.GAN,
+            MLP_GAN,
+            latent_dim=4,
+            num_classes=CLASSES,
+            adversarial_loss="hinge",
+            discriminator_steps=2,
+        ),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+        labels=True,
+    ),
+)
