@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import random
 from dataclasses import dataclass
 
 import keras
@@ -92,8 +93,7 @@ def build_model(recipe, dataset):
     options = schema.options_of(config)
     if options.get("num_classes") is not None:
         options["num_classes"] = _classes(options["num_classes"], dataset, recipe.name)
-    keras.utils.set_random_seed(config.train.seed)
-    with _policy(config.train.precision):
+    with _seeded(config.train.seed), _policy(config.train.precision):
         shapes = family.sockets(dataset.shape, **options)
         networks = {}
         for socket, (network, settings) in schema.sockets_of(config).items():
@@ -193,6 +193,21 @@ def _schedule(section, epochs, steps):
     return schedules.CosineDecay(
         0.0, falling, alpha=floor, warmup_target=section.peak, warmup_steps=warmup
     )
+
+
+@contextlib.contextmanager
+def _seeded(seed):
+    """The same initial weights for the same seed.
+
+    Keras draws the seeds of initializers and dropout layers from Python's `random`. Its own
+    `set_random_seed` imports TensorFlow on every backend, which takes seconds.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
 
 
 @contextlib.contextmanager
