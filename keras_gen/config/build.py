@@ -169,7 +169,7 @@ def _optimizers(train, steps):
 
 
 def _optimizer(section, train, steps):
-    options = section.model_dump(exclude={"name", "learning_rate"})
+    options = section.model_dump(exclude={"name", "learning_rate"}, exclude_none=True)
     rate = section.learning_rate
     if isinstance(rate, schema.Section):
         rate = _schedule(rate, train.epochs, steps)

@@ -14,6 +14,7 @@ from pydantic import (
     PositiveInt,
     ValidationError,
     create_model,
+    model_validator,
 )
 
 from keras_gen import evaluation
@@ -88,6 +89,12 @@ class Piecewise(Section):
     schedule: Literal["piecewise"]
     rates: list[PositiveFloat]
     until_epochs: list[PositiveFloat]
+
+    @model_validator(mode="after")
+    def _check_lengths(self):
+        if len(self.rates) != len(self.until_epochs) + 1:
+            raise ValueError("one rate more than until_epochs")
+        return self
 
 
 SCHEDULES = {"cosine": Cosine, "exponential": Exponential, "piecewise": Piecewise}
@@ -348,6 +355,7 @@ EXPECTED = {
     "greater_than": "more than {gt}",
     "greater_than_equal": "{ge} or more",
     "less_than": "less than {lt}",
+    "value_error": "{error}",
     "too_short": "{min_length} entries or more",
     "too_long": "{max_length} entries or fewer",
 }

@@ -102,15 +102,16 @@ def _default_of(node):
 
 def _players_of(definition):
     """The names in `self.optimizer["name"]`."""
-    names = [
-        node.slice.value
+    found = [
+        node
         for node in ast.walk(definition)
         if isinstance(node, ast.Subscript)
         and isinstance(node.value, ast.Attribute)
         and node.value.attr == "optimizer"
         and isinstance(node.slice, ast.Constant)
     ]
-    return tuple(dict.fromkeys(names))
+    found.sort(key=lambda node: node.lineno)
+    return tuple(dict.fromkeys(node.slice.value for node in found))
 
 
 def _parse(path):
