@@ -264,9 +264,8 @@ class _Run(keras.callbacks.CallbackList):
 
     def save(self, epoch, batch):
         """Write a checkpoint, if everything was finite so far."""
-        if hasattr(self.model, "jax_state_sync"):
-            self.model.jax_state_sync()
-        self.model.check_finite()
+        model = self.model  # on JAX, Keras holds the state apart in an epoch: this puts it back
+        model.check_finite()
         position = {
             "epoch": epoch,
             "batch": batch,
@@ -276,7 +275,7 @@ class _Run(keras.callbacks.CallbackList):
             "callbacks": [[type(c).__name__, _memory(c)] for c in self.with_memory],
             "history": list(self.rows),
         }
-        save_state(self.model, self.folder / "checkpoint", position)
+        save_state(model, self.folder / "checkpoint", position)
 
     def write_history(self):
         if not self.rows:
@@ -304,7 +303,8 @@ class _Logged(keras.callbacks.Callback):
         self.rows = []
 
     def on_epoch_end(self, epoch, logs=None):
-        self.rows.append({"epoch": epoch + 1, **(logs or {})})
+        numbers = {k: v.item() if isinstance(v, np.generic) else v for k, v in (logs or {}).items()}
+        self.rows.append({"epoch": epoch + 1, **numbers})
 
 
 def _check_arguments(model, batches, epochs):
@@ -670,11 +670,9 @@ def _plain(nest, arrays):
         return {key: _plain(value, arrays) for key, value in nest.items()}
     if isinstance(nest, list | tuple):
         return [_plain(value, arrays) for value in nest]
-    if isinstance(nest, np.generic):
-        return nest.item()
-    if isinstance(nest, np.ndarray):
+    if isinstance(nest, np.ndarray | np.generic):
         name = f"position/{len(arrays):04d}"
-        arrays[name] = nest
+        arrays[name] = np.asarray(nest)
         return {"array": name}
     return nest
 
@@ -682,7 +680,7 @@ def _plain(nest, arrays):
 def _with_arrays(nest, arrays):
     if isinstance(nest, dict):
         if set(nest) == {"array"}:
-            return arrays[nest["array"]]
+            return arrays[nest["array"]][()]  # a scalar, if it was one
         return {key: _with_arrays(value, arrays) for key, value in nest.items()}
     return [_with_arrays(value, arrays) for value in nest] if isinstance(nest, list) else nest
 

@@ -29,8 +29,8 @@ EPOCHS, CHECKPOINT_EVERY = 24, 3
 IN_TRAINING = "in training"
 
 
-def toy_batches(examples=156, shuffle_seed=5):
-    """Batches of noise with a bright corner: `(batch, 8, 8, 1)` in [-1, 1], the last one short."""
+def toy_batches(examples=160, shuffle_seed=5):
+    """Batches of noise with a bright corner: `(batch, 8, 8, 1)` in [-1, 1]."""
     from keras_gen.data import Batches, Dataset
     from keras_gen.data.dataset import ArrayPixels
 
@@ -131,7 +131,7 @@ def work(folder, resume):
         toy_batches(),
         folder=folder,
         epochs=EPOCHS,
-        validation=toy_batches(12),
+        validation=toy_batches(16),
         checkpoint_every=CHECKPOINT_EVERY,
         sample_every=4,
         value_range=(-1, 1),
@@ -192,7 +192,7 @@ def main():
             anywhere = moments.random() < 0.2
             if spend and not anywhere:
                 process.stdout.readline()
-            wait = moments.uniform(0, (startup if anywhere else 0) + max(duration / 6, 4.0))
+            wait = moments.uniform(0, (startup if anywhere else 0) + duration / 4)
             try:
                 process.wait(wait if spend else None)
             except subprocess.TimeoutExpired:

@@ -64,6 +64,7 @@ def checkpoint(folder):
 # -- A whole run ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_is_one_fit_and_its_folder_holds_it(tmp_path):
     model, same = toy_gan(), toy_gan()
     history = run(tmp_path / "run", model=model, config_text='[model]\nfamily = "gan"\n')
@@ -93,6 +94,7 @@ def test_a_run_is_one_fit_and_its_folder_holds_it(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_averages_of_keras_replace_the_weights_once_at_the_end(tmp_path):
     """Keras' `use_ema` writes over the weights at the end of each fit: here, of the run."""
 
@@ -125,6 +127,7 @@ def test_averages_of_keras_replace_the_weights_once_at_the_end(tmp_path):
 # -- Interrupted and resumed ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(tmp_path, steps_per_execution):
     """In the first step, inside an epoch, at its last step; each resumption is cut off as well."""
@@ -136,7 +139,7 @@ def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(tmp_path, steps_per_e
         return toy_gan(steps_per_execution=steps_per_execution)
 
     run(tmp_path / "whole", model=gan(), **options)
-    cuts = (1, 3, 3, 2, None) if steps_per_execution == 1 else (1, 2, 2, None)
+    cuts = (1, 3, 3, 2, None) if steps_per_execution == 1 else (2, 2, None)
     seen = []
     for part, after in enumerate(cuts):
         try:
@@ -144,13 +147,12 @@ def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(tmp_path, steps_per_e
         except Interrupted:
             seen.append(checkpoint(tmp_path / "cut"))
     # The interrupt comes before the checkpoint of its own step.
-    expected = (
-        [(0, 0), (0, 2), (1, 0), (1, 1)] if steps_per_execution == 1 else [(0, 0), (0, 2), (1, 0)]
-    )
+    expected = [(0, 0), (0, 2), (1, 0), (1, 1)] if steps_per_execution == 1 else [(0, 2), (1, 0)]
     assert seen == expected
     assert first_difference(tmp_path / "whole", tmp_path / "cut") is None
 
 
+@pytest.mark.slow
 def test_without_checkpoints_inside_epochs_the_epoch_is_done_again(tmp_path):
     run(tmp_path / "whole", checkpoint_seconds=None)
     with pytest.raises(Interrupted):
@@ -166,6 +168,7 @@ def test_checkpoints_by_the_clock(tmp_path):
     assert checkpoint(tmp_path / "run") == (0, 2)
 
 
+@pytest.mark.slow
 def test_stopped_early_it_stays_stopped(tmp_path):
     """Killed after its last checkpoint and before the model is written."""
 
@@ -200,6 +203,7 @@ def test_stopped_early_it_stays_stopped(tmp_path):
         np.testing.assert_array_equal(now, theirs)
 
 
+@pytest.mark.slow
 def test_a_finished_run_says_so_and_nothing_changes(tmp_path, capsys):
     first = toy_gan()
     history = run(tmp_path / "run", model=first)
@@ -222,6 +226,7 @@ def test_a_finished_run_says_so_and_nothing_changes(tmp_path, capsys):
 # -- Divergence, full disks, damage -----------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_diverging_run_keeps_the_last_good_checkpoint(tmp_path):
     keras.utils.set_random_seed(1)
     sockets = models.Autoencoder.sockets((8, 8, 1), latent_dim=2)
@@ -235,10 +240,9 @@ def test_a_diverging_run_keeps_the_last_good_checkpoint(tmp_path):
         run(tmp_path, model=model, callbacks=[], epochs=9, checkpoint_every=1, sample_every=1)
     epoch, batch = checkpoint(tmp_path)
     steps = 4 * epoch + batch
-    state = {name: a for name, a in arrays(tmp_path).items() if name.endswith("training_calls")}
     assert steps >= 1, "the first step is finite: its loss comes before its update"
     fault = next(a for name, a in arrays(tmp_path).items() if name.endswith("fault"))
-    assert fault.tolist() == [-1, -1], state
+    assert fault.tolist() == [-1, -1]
     assert not (tmp_path / "model.keras").exists()
     assert not [path for path in tmp_path.rglob("*") if "partial" in path.name]
     assert len(list(tmp_path.glob("samples/*"))) == epoch
@@ -251,39 +255,46 @@ def arrays(folder):
 
 
 @pytest.fixture
-def small_files():
-    """A disk with room for files of 2 kB only."""
+def room_for():
+    """`room_for(bytes)`: no file can grow beyond; `room_for(None)`: again as before."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2048, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+
+    yield limit
+    limit(None)
 
 
-def test_a_full_disk_is_one_line_and_the_old_checkpoint_is_intact(tmp_path, small_files):
+def test_a_full_disk_is_one_line_and_the_old_checkpoint_is_intact(tmp_path, room_for):
     class FillDisk(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 1:
-                small_files()
+                room_for(2048)
 
-    folder = tmp_path / "run"
+    path = tmp_path / "checkpoint"
     with pytest.raises(runs.RunError) as error:
-        run(folder, callbacks=[FillDisk()], sample_every=0)
-    resource.setrlimit(
-        resource.RLIMIT_FSIZE, resource.getrlimit(resource.RLIMIT_FSIZE)[::-1][:1] * 2
-    )
-    assert str(folder / "checkpoint" / "state-a.npz") in str(error.value)
-    assert "File too large" in str(error.value) and "\n" not in str(error.value)
-    assert checkpoint(folder) == (1, 0)
-    assert {path.name for path in (folder / "checkpoint").iterdir()} == {
-        "position.json",
-        "state-b.npz",
-    }
-    assert runs.load_state(toy_gan(), folder / "checkpoint")["epoch"] == 1
-    assert [
-        row["epoch"]
-        for row in json.loads((folder / "checkpoint" / "position.json").read_text())["position"][
-            "history"
-        ]
-    ] == [1]
+        run(tmp_path, callbacks=[FillDisk()], sample_every=0)
+    room_for(None)
+    assert str(error.value).startswith(f"{path / 'state-a.npz'}: could not be written (File too l")
+    assert "\n" not in str(error.value)
+    assert {file.name for file in path.iterdir()} == {"position.json", "state-b.npz"}
+    position = runs.load_state(toy_gan(), path)
+    assert (position["epoch"], position["batch"]) == (1, 0)
+    assert [row["epoch"] for row in position["history"]] == [1]
+
+
+@pytest.mark.slow
+def test_a_disk_too_full_for_the_model_is_one_line_and_the_run_can_be_finished(tmp_path, room_for):
+    room_for(64 * 1024)  # for the checkpoint's 33 kB, not for the model's 105
+    with pytest.raises(runs.RunError) as error:
+        run(tmp_path, epochs=1, callbacks=[], sample_every=0)
+    room_for(None)
+    assert str(error.value).startswith(f"{tmp_path / 'model.keras'}: could not be written (")
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("*.keras"))
+    run(tmp_path, epochs=1, callbacks=[], sample_every=0, resume=True)
+    assert runs.load_model(tmp_path).sample(2, seed=0).shape == (2, 8, 8, 1)
 
 
 def test_killed_between_any_two_writes_a_whole_checkpoint_is_there(tmp_path, monkeypatch):
@@ -421,6 +432,7 @@ def test_a_folder_in_use_is_refused_and_left_alone(tmp_path):
     assert files_of(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_what_a_resumed_run_may_not_change(tmp_path):
     folder = tmp_path / "run"
     config = "[train]\nepochs = 3\n[train.optimizer]\nlearning_rate = 0.001\n"
@@ -445,6 +457,7 @@ def test_what_a_resumed_run_may_not_change(tmp_path):
     assert "epochs = 2" in (folder / "config.toml").read_text()
 
 
+@pytest.mark.slow
 def test_a_resumption_elsewhere_is_noted(tmp_path, monkeypatch):
     with pytest.raises(Interrupted):
         run(tmp_path / "run", after=6)
@@ -462,6 +475,7 @@ def test_batches_must_be_resumable(tmp_path):
         runs.train(toy_gan(), toy_batches(), folder=tmp_path, epochs=0)
 
 
+@pytest.mark.slow
 def test_load_model_says_what_is_missing(tmp_path):
     with pytest.raises(runs.RunError, match="there is no such run"):
         runs.load_model(tmp_path / "nowhere")
@@ -481,6 +495,7 @@ def test_load_model_says_what_is_missing(tmp_path):
 # -- Keras' own -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_keras_backup_and_restore(tmp_path):
     def backup():
         return keras.callbacks.BackupAndRestore(tmp_path / "backup", delete_checkpoint=False)
