@@ -28,6 +28,7 @@ ROOMS = (
     "random",
     "runs",
 )
+WITHOUT_KERAS = ("ConfigError", "DataError", "backend", "config", "data", "evaluation")
 # Public names, and the room each lives in.
 HOMES = {
     "ConfigError": "config",
@@ -46,7 +47,7 @@ __all__ = [*ROOMS, *HOMES]
 
 
 def __getattr__(name):
-    if name in ROOMS or name in HOMES:
+    if name in (*ROOMS, *HOMES) and name not in WITHOUT_KERAS:
         backend.choose()
     if name in ROOMS:
         return importlib.import_module(f"keras_gen.{name}")

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 BATCH = 500  # images at a time
+LEAST_SHOWN = 75_000  # images a classifier is shown: small sets are passed more often
 MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
 
 
@@ -61,7 +62,8 @@ class Trial:
         name = re.sub(r"\W+", "_", train.name) + "_cnn"
         images, labels = train.arrays(limit=MOST_NUMBERS // int(np.prod(train.shape)))
         classifier = metrics.Classifier(train.shape, train.num_classes, name=name)
-        return classifier.fit(self.in_unit_range(images), labels)
+        epochs = max(5, LEAST_SHOWN // len(images))
+        return classifier.fit(self.in_unit_range(images), labels, epochs=epochs)
 
     def generate(self, count):
         """Samples of the model in [0, 1]: the same for the same seed."""

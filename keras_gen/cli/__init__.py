@@ -87,7 +87,7 @@ def train(
     recipe = configs.read(config, overrides or ())
     run = _train(recipe, backend, out, resume, overwrite, quiet or as_json)
     seconds = time.monotonic() - started
-    last = {term: values[-1] for term, values in run.history.items()}
+    last = {term: values[-1] for term, values in run.history.items() if term != "epoch"}
     picture = None if run.picture is None else str(run.picture)
     if as_json:
         _print_json(
@@ -235,11 +235,10 @@ def _train(recipe, backend, out, resume, overwrite, silent):
             verbose=0,
         )
     except KeyboardInterrupt:
-        where = "" if out is None else f" --out {out}"
-        message = "interrupted before the first checkpoint; nothing to resume"
+        message = "interrupted before the first checkpoint: nothing to go on with"
         if files.is_run(folder):
-            message = f"interrupted; go on with: keras-gen train {folder}/config.toml"
-            message += f" --out {folder} --resume" if not where else f"{where} --resume"
+            again = f"keras-gen train {folder / 'config.toml'} --out {folder} --resume"
+            message = f"interrupted; go on with: {again}"
         raise KeyboardInterrupt(message) from None
 
 

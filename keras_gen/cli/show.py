@@ -50,8 +50,8 @@ def verdicts(verdicts_, title):
 
 
 def terms(numbers):
-    """`"loss 25.1  kl 9.2"`: the loss first, the number of the epoch left out."""
-    names = sorted((name for name in numbers if name != "epoch"), key=lambda name: name != "loss")
+    """`"loss 25.1  kl 9.2"`: the loss first."""
+    names = sorted(numbers, key=lambda name: name != "loss")
     return "  ".join(f"{name} {numbers[name]:.4g}" for name in names)
 
 

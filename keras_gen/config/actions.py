@@ -1,5 +1,6 @@
 """What is done with a config or with a run's folder: train, load, evaluate, sample, export."""
 
+import importlib.util
 import json
 import shutil
 from dataclasses import dataclass
@@ -13,14 +14,10 @@ from keras_gen.config import build, files
 from keras_gen.config.errors import ConfigError, look_up
 from keras_gen.models import FAMILIES
 
-# What each format needs beside the backend, by the name it is imported with, and its pip name.
+# What each format needs on each backend, besides the backend.
 EXPORT_NEEDS = {
-    "onnx": {
-        "jax": ("tensorflow", "tf2onnx"),
-        "tensorflow": ("tf2onnx",),
-        "torch": ("onnxscript",),
-    },
-    "tf_saved_model": {"jax": ("tensorflow",), "torch": ("torch_xla", "tensorflow")},
+    "onnx": {"jax": ("jax2onnx",), "tensorflow": ("tf2onnx",), "torch": ("onnxscript",)},
+    "tf_saved_model": {"jax": ("tensorflow",), "torch": ("tensorflow", "torch_xla")},
 }
 
 
@@ -219,8 +216,9 @@ def export(run, format, out):
         raise ConfigError(f"--out: {out} exists already; name another")
     out.parent.mkdir(parents=True, exist_ok=True)
     if format == "keras":
-        model.save(out if out.suffix == ".keras" else out.with_name(f"{out.name}.keras"))
-        return out if out.suffix == ".keras" else out.with_name(f"{out.name}.keras")
+        out = out if out.suffix == ".keras" else out.with_name(f"{out.name}.keras")
+        model.save(out)
+        return out
     try:
         model.export(out, format=format, verbose=False, input_signature=input_signature(model))
     except (ImportError, ValueError) as error:
@@ -302,13 +300,11 @@ def _check_labels(labels, classes, folder):
 
 
 def _check_packages(format, packages, backend):
-    import importlib.util
-
     for package in packages:
         if importlib.util.find_spec(package) is None:
             raise ConfigError(
-                f"--format {format}: on {backend} it needs {package}, which is not installed: "
-                f"pip install 'keras-gen[export]' {package}"
+                f"--format {format}: on {backend} it needs {package}, which is not installed: pip "
+                f"install {package}, or export on another backend, which loads the same run"
             )
 
 

@@ -1,0 +1,318 @@
+"""The command line: what each command prints, writes and returns."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+import keras_gen
+from keras_gen import cli, config
+from keras_gen.cli.progress import Progress
+from keras_gen.config import files
+
+BACKEND = keras.backend.backend()
+
+TINY = """
+[data]
+source = "digits"
+
+[model]
+family = "vae"
+latent_dim = 2
+num_classes = "data"
+
+[model.encoder]
+network = "mlp"
+units = [8]
+
+[model.decoder]
+network = "mlp"
+units = [8]
+
+[train]
+epochs = 2
+batch_size = 750
+jit_compile = false
+
+[train.optimizer]
+name = "adam"
+learning_rate = 1e-2
+
+[evaluate]
+metrics = ["loss", "independent_pixels_nll"]
+"""
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def ran(*arguments, code=0):
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    return result
+
+
+def pixels(path):
+    with Image.open(path) as picture:
+        return np.asarray(picture)
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "tiny.toml").write_text(TINY)
+    result = ran("train", folder / "tiny.toml", "--out", folder / "runs" / "tiny")
+    return folder, result
+
+
+@pytest.fixture
+def place(trained_once, tmp_path, monkeypatch):
+    """A working directory that holds tiny.toml and the run that was trained of it."""
+    shutil.copytree(trained_once[0], tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+# -- train -----------------------------------------------------------------------------------------
+
+
+def test_train_writes_a_run_and_names_the_run_and_a_picture_at_the_end(trained_once):
+    folder, result = trained_once
+    run_folder = folder / "runs" / "tiny"
+    lines = result.stdout.strip().splitlines()
+    assert lines[-1].split() == ["run", str(run_folder)]
+    picture = lines[-2].removeprefix("samples").strip()
+    assert pixels(picture).any()
+    assert "epoch 2/2" in result.stderr
+    assert "loss" in result.stderr
+    for name in ("config.toml", "versions.json", "history.csv", "model.keras", "checkpoint"):
+        assert (run_folder / name).exists(), name
+    assert (run_folder / "config.toml").read_text() == TINY
+
+
+def test_train_writes_to_runs_and_keeps_overrides_in_its_config(place):
+    ran("train", "tiny.toml", "--set", "train.epochs=1", "--out", "other", "--quiet")
+    assert config.read("other/config.toml").config.train.epochs == 1
+    (place / "new.toml").write_text(TINY)
+    ran("train", "new.toml", "--set", "train.epochs=1", "--quiet")
+    assert (place / "runs" / "new" / "model.keras").exists()
+
+
+def test_quiet_prints_nothing_and_json_one_document(place):
+    result = ran("train", "tiny.toml", "--out", "a", "--quiet", "--set", "train.epochs=1")
+    assert result.output == ""
+    result = ran("train", "tiny.toml", "--out", "b", "--json", "--set", "train.epochs=1")
+    document = json.loads(result.stdout)
+    assert result.stderr == ""
+    assert document["run"] == "b"
+    assert document["last"]["loss"] > 0
+    assert document["backend"] == BACKEND
+    assert (place / document["picture"]).exists()
+
+
+def test_resume_goes_on_and_ends_where_an_uninterrupted_run_does(place):
+    ran("train", "tiny.toml", "--out", "run", "--quiet", "--set", "train.epochs=1")
+    ran("train", "tiny.toml", "--out", "run", "--quiet", "--resume")
+    resumed, whole = keras_gen.load("run"), keras_gen.load("runs/tiny")
+    for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_overwrite_replaces_a_run(place):
+    (place / "runs" / "tiny" / "stray.txt").write_text("old")
+    options = ("--overwrite", "--quiet", "--set", "train.epochs=1")
+    ran("train", "tiny.toml", *options)
+    assert config.read("runs/tiny/config.toml").config.train.epochs == 1
+    assert not (place / "runs" / "tiny" / "stray.txt").exists()
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_does(place, monkeypatch):
+    def interrupt(self, epoch, logs=None):
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Progress, "on_epoch_end", interrupt)
+        result = ran("train", "tiny.toml", "--out", "run", code=130)
+    assert "Traceback" not in result.output
+    command = result.stderr.strip().splitlines()[-1].partition("go on with: keras-gen ")[2]
+    ran(*command.split(), "--quiet")
+    whole = keras_gen.load("runs/tiny")
+    for a, b in zip(keras_gen.load("run").get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+# -- sample, evaluate, verify ----------------------------------------------------------------------
+
+
+def test_sample_writes_the_same_picture_for_the_same_seed(place):
+    result = ran("sample", "runs/tiny")
+    assert result.stdout.split() == ["samples", "runs/tiny/samples.png"]
+    for seed, name in ((0, "a.png"), (0, "b.png"), (1, "c.png")):
+        ran("sample", "tiny", "--count", 8, "--seed", seed, "--out", name, "--quiet")
+    a, b, c = (pixels(place / f"{name}.png") for name in "abc")
+    np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(a, c)
+
+
+def test_sample_shows_a_column_for_each_label_asked_for(place):
+    ran("sample", "tiny", "--labels", "3,5", "--count", 4, "--out", "two.png")
+    height, width, _ = pixels(place / "two.png").shape
+    assert width == height  # two columns, two rows
+
+
+def test_evaluate_writes_what_it_prints(place):
+    document = json.loads(ran("evaluate", "tiny", "--json").stdout)
+    written = json.loads((place / "runs" / "tiny" / "metrics.json").read_text())
+    assert written == {**document["results"], "backend": BACKEND}
+    assert document["results"]["test_loss"] > 0
+    assert "independent_pixels_nll" in ran("evaluate", "tiny").stdout
+
+
+@pytest.mark.parametrize(
+    ("expected", "code"),
+    [
+        ("test_loss = { at_most = 1000.0 }", 0),
+        ("test_loss = { at_most = 1.0 }", 1),
+        ("test_kl = { at_least = 0.0, at_most = 'test_loss' }", 0),
+        ("test_loss = { at_most = 'test_kl' }", 1),
+    ],
+)
+def test_verify_exits_1_when_a_bound_is_not_met(place, expected, code):
+    (place / "bound.toml").write_text(f"{TINY}\n[expect]\n{expected}\n")
+    result = ran("verify", "bound.toml", "--json", code=code)
+    document = json.loads(result.stdout)
+    assert document["met"] is (code == 0)
+    assert all(verdict["result"] in expected for verdict in document["verdicts"])
+    assert (place / "runs" / "bound" / "metrics.json").exists()
+
+
+def test_verify_prints_what_fell_short(place):
+    (place / "bound.toml").write_text(f"{TINY}\n[expect]\ntest_loss = {{ at_most = 1.0 }}\n")
+    result = ran("verify", "bound.toml", code=1)
+    assert "FELL SHORT" in result.stdout
+    assert "at most 1" in result.stdout
+
+
+# -- export ----------------------------------------------------------------------------------------
+
+
+def test_export_keras_is_a_file_that_keras_loads(place):
+    ran("export", "tiny", "--format", "keras", "--out", "model.keras")
+    model = keras.saving.load_model(place / "model.keras", safe_mode=True)
+    theirs, ours = (
+        keras.ops.convert_to_numpy(m.sample(4, seed=0)) for m in (model, keras_gen.load("tiny"))
+    )
+    np.testing.assert_array_equal(theirs, ours)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND == "torch", reason="Keras needs torch_xla to export a SavedModel")
+@pytest.mark.filterwarnings("ignore")
+def test_export_of_a_saved_model_computes_the_same_images(place):
+    tf = pytest.importorskip("tensorflow")
+    ran("export", "tiny", "--format", "tf_saved_model", "--out", "saved")
+    images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
+    labels = np.array([1, 2, 3], "int32")
+    artifact = tf.saved_model.load(str(place / "saved"))
+    served = artifact.serve([images, labels])
+    expected = keras.ops.convert_to_numpy(keras_gen.load("tiny")((images, labels)))
+    np.testing.assert_allclose(np.asarray(served), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    BACKEND == "jax" and importlib.util.find_spec("jax2onnx") is None, reason="needs jax2onnx"
+)
+@pytest.mark.filterwarnings("ignore")
+def test_export_to_onnx_computes_the_same_images(place):
+    onnx = pytest.importorskip("onnx")
+    from onnx.reference import ReferenceEvaluator
+
+    ran("export", "tiny", "--format", "onnx", "--out", "model.onnx")
+    evaluator = ReferenceEvaluator(onnx.load(place / "model.onnx"))
+    images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
+    labels = np.array([1, 2, 3], "int32")
+    (served,) = evaluator.run(None, dict(zip(evaluator.input_names, (images, labels), strict=True)))
+    expected = keras.ops.convert_to_numpy(keras_gen.load("tiny")((images, labels)))
+    np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-5)
+
+
+# -- list, data, help ------------------------------------------------------------------------------
+
+
+def test_list_names_every_preset_for_people_and_for_machines():
+    shown = ran("list").stdout
+    entries = json.loads(ran("list", "--json").stdout)["presets"]
+    assert [entry["name"] for entry in entries] == sorted(config.presets())
+    assert all(entry["name"] in shown for entry in entries)
+    by_name = {entry["name"]: entry for entry in entries}
+    assert by_name["cvae_digits"]["conditional"] and not by_name["vae_digits"]["conditional"]
+
+
+def test_data_prepare_calls_the_data_room_and_says_where(monkeypatch, tmp_path):
+    monkeypatch.setattr(cli, "prepare", lambda name, data_dir: data_dir / name)
+    result = ran("data", "prepare", "fashion_mnist", "--data-dir", tmp_path)
+    assert result.stdout.strip() == f"prepared {tmp_path / 'fashion_mnist'}"
+    assert "fashion_mnist" in ran("data", "list").stdout
+
+
+def test_help_list_and_refusals_come_without_keras():
+    script = (
+        "import sys\n"
+        "from typer.testing import CliRunner\n"
+        "from keras_gen.cli import app\n"
+        "for arguments in (['--help'], ['list'], ['train', '--help'], ['train', 'vae_digit'],\n"
+        "                  ['sample', 'nothing'], ['verify', 'vae_celeb_a']):\n"
+        "    CliRunner().invoke(app, arguments)\n"
+        "heavy = {'keras', 'jax', 'tensorflow', 'torch', 'sklearn'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
+@pytest.mark.slow
+def test_the_console_script_chooses_the_backend_before_keras_is_imported(place):
+    others = [name for name in keras_gen.backend.installed() if name != BACKEND]
+    if not others:
+        pytest.skip("one backend is installed")
+    script = "from keras_gen.cli import main; main()"
+    arguments = ["train", "tiny.toml", "--backend", others[0], "--out", "other", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(files.PACKAGE.parent)},
+    )
+    assert json.loads(done.stdout)["backend"] == others[0]
+    versions = json.loads((place / "other" / "versions.json").read_text())
+    assert versions["backend"] == others[0]
+
+
+# -- the CelebA configs, on TFDS' mock data ----------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", ["vae_celeb_a", "dcgan_celeb_a"])
+def test_the_celeb_a_configs_train_through_tfds(name, tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    small = ["train.epochs=1", "train.batch_size=4", "train.jit_compile=false"]
+    sockets = config.read(name).config.model.model_dump()
+    for socket, section in sockets.items():
+        if isinstance(section, dict):
+            small.append(f"model.{socket}.width=4")
+    with tfds.testing.mock_data(num_examples=8):
+        run_ = keras_gen.train(name, out=tmp_path / "run", overrides=small, verbose=0)
+    assert run_.model.sample(2, seed=0).shape == (2, 64, 64, 3)
+    assert run_.picture.exists()

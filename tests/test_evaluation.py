@@ -1,0 +1,146 @@
+"""What the names in [evaluate] mean, on models whose numbers are known beforehand."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+import keras_gen
+from keras_gen import data, evaluation
+
+
+def digits(value_range=(0.0, 1.0)):
+    return SimpleNamespace(
+        train=data.load("digits", "train", value_range=value_range),
+        test=data.load("digits", "test", value_range=value_range),
+    )
+
+
+class Linear:
+    """Rebuilds images from their principal components: the floor itself, as a model."""
+
+    latent_dim = 5
+
+    def __init__(self, splits):
+        self.pca = PCA(self.latent_dim, random_state=0)
+        self.pca.fit(splits.train.images().reshape(len(splits.train), -1))
+
+    def __call__(self, images):
+        codes = self.pca.transform(images.reshape(len(images), -1))
+        return self.pca.inverse_transform(codes).reshape(images.shape)
+
+
+class Replayer:
+    """Samples that are images it was given."""
+
+    def __init__(self, images):
+        self.images = images
+
+    def sample(self, count, seed=None, labels=None):
+        chosen = np.random.default_rng(seed).choice(len(self.images), count, replace=False)
+        return self.images[chosen]
+
+
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_reconstruction_error_of_principal_components_is_its_own_floor(value_range):
+    splits = digits(value_range)
+    results = evaluation.evaluate(Linear(splits), splits, ["reconstruction_error"])
+    floor = results["reconstruction_error_of_pca"]
+    assert results["reconstruction_error"] == pytest.approx(floor, rel=1e-4)
+    # In units of [0, 1] whatever the data's range: the same number from scikit-learn alone.
+    train, test = (split.images().reshape(len(split), -1) for split in vars(digits()).values())
+    pca = PCA(Linear.latent_dim, random_state=0).fit(train)
+    expected = np.square(test - pca.inverse_transform(pca.transform(test))).sum(axis=1).mean()
+    assert floor == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_conditional_model_is_given_the_labels():
+    splits = digits()
+    seen = []
+
+    class Conditional:
+        num_classes, latent_dim = 10, 2
+
+        def __call__(self, inputs):
+            images, labels = inputs
+            seen.append(labels)
+            return images
+
+    results = evaluation.evaluate(Conditional(), splits, ["reconstruction_error"])
+    assert results["reconstruction_error"] == 0.0
+    np.testing.assert_array_equal(np.concatenate(seen), splits.test.labels())
+
+
+def test_independent_pixels_are_judged_on_the_test_images():
+    splits = digits()
+    nll = evaluation.evaluate(None, splits, ["independent_pixels_nll"])["independent_pixels_nll"]
+    p = (splits.train.images().sum(axis=0) + 1) / 1502
+    x = splits.test.images()
+    expected = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=(1, 2, 3)).mean()
+    assert nll == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_loss_is_every_term_on_the_test_images_the_same_each_time():
+    encoder = keras_gen.networks.mlp((8, 8, 1), (4,), units=(8,))
+    decoder = keras_gen.networks.mlp((2,), (8, 8, 1), units=(8,))
+    model = keras_gen.models.VAE(encoder, decoder, latent_dim=2)
+    model.compile("adam", jit_compile=False)
+    splits = digits()
+    first, second = (evaluation.evaluate(model, splits, ["loss"]) for _ in range(2))
+    assert set(first) == {"test_loss", "test_reconstruction", "test_kl"}
+    assert first == second
+    assert first["test_loss"] == pytest.approx(first["test_reconstruction"] + first["test_kl"])
+
+
+@pytest.mark.slow
+def test_samples_are_judged_between_a_gaussian_and_the_data_itself():
+    splits = digits()
+    names = ["precision_recall", "class_shares"]
+    perfect = Replayer(splits.train.images())
+    results = evaluation.evaluate(perfect, splits, names, samples=500)
+    for score in ("precision", "recall", "density", "coverage"):
+        model, gaussian, held_out = (
+            results[f"digits_cnn_{score}{suffix}"]
+            for suffix in ("", "_of_gaussian", "_of_held_out")
+        )
+        assert gaussian < model
+        assert abs(model - held_out) < 0.1
+    shares = [results[f"digits_cnn_share_of_{digit}"] for digit in range(10)]
+    assert sum(shares) == pytest.approx(1.0)
+    assert min(shares) > 0.05
+    assert results["digits_cnn_accuracy"] > 0.9
+
+    threes = splits.train.images()[splits.train.labels() == 3]
+    results = evaluation.evaluate(Replayer(threes), splits, names, samples=100)
+    assert results["digits_cnn_share_of_3"] > 0.9
+    assert results["digits_cnn_recall"] < 0.3 < results["digits_cnn_precision"]
+
+
+def test_samples_repeat_under_the_seed_and_no_two_parts_are_the_same():
+    splits = digits()
+    noise = SimpleNamespace(
+        sample=lambda count, seed: keras.random.uniform((count, 8, 8, 1), seed=seed)
+    )
+    images = evaluation.Trial(noise, splits, seed=4).generate(2 * evaluation.BATCH + 3)
+    again = evaluation.Trial(noise, splits, seed=4).generate(2 * evaluation.BATCH + 3)
+    assert len(images) == 2 * evaluation.BATCH + 3
+    np.testing.assert_array_equal(images, again)
+    assert not np.array_equal(images[0], images[evaluation.BATCH])
+
+
+def test_a_classifier_without_labels_says_what_it_needs(tmp_path):
+    np.savez(tmp_path / "plain.npz", images=np.random.default_rng(0).random((40, 8, 8, 1)))
+    splits = SimpleNamespace(
+        train=data.load(f"npz:{tmp_path / 'plain.npz'}", "train"),
+        test=data.load(f"npz:{tmp_path / 'plain.npz'}", "test"),
+    )
+    with pytest.raises(ValueError, match="a classifier needs labels"):
+        evaluation.evaluate(Replayer(splits.train.images()), splits, ["class_shares"], samples=5)
+
+
+def test_every_metric_says_what_it_measures():
+    for metric in evaluation.METRICS.values():
+        assert metric.measure.__doc__
