@@ -78,9 +78,10 @@ class OptimizerGroup(keras.optimizers.Optimizer):
             raise ValueError("OptimizerGroup needs at least one player; got an empty dict.")
         self.players = {}
         for player, optimizer in optimizers.items():
-            optimizer = keras.optimizers.get(optimizer)
-            if not isinstance(optimizer, keras.optimizers.Optimizer):
-                raise ValueError(f"optimizer of player '{player}': got {optimizer!r}, no optimizer.")
+            try:
+                optimizer = keras.optimizers.get(optimizer)
+            except ValueError as error:
+                raise ValueError(f"optimizer of player '{player}': {error}") from None
             optimizer.name = player
             self.players[player] = optimizer
         self.optimizers = list(self.players.values())

@@ -217,9 +217,10 @@ class CapturedStep:
             try:
                 entry = self._capture(data, leaves)
             except Exception as error:
+                logs = self.model.train_step(data)  # raises what is the step's own mistake
                 self.fallback = True
                 warnings.warn(_culprit(error, self.model), stacklevel=2)
-                return self.model.train_step(data)
+                return logs
             self.graphs[key] = entry
         run, variables, values, held = entry
         if any(v._value is not value for v, value in zip(variables, values, strict=True)):

@@ -378,7 +378,7 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         if self._auto_jit:
             self._settle_jit(x, epochs, kwargs)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [_StopAtFault(), *(callbacks or [])]
+            callbacks = [_StopAtFault(), *map(self._directed, keras.tree.flatten(callbacks or []))]
         return super().fit(
             x, y, callbacks=callbacks, validation_data=validation_data, epochs=epochs, **kwargs
         )
@@ -393,6 +393,16 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
             kwargs["steps"] = steps
         self._check_labels(y)
         return super().evaluate(x, y, **kwargs)
+
+    def _directed(self, callback):
+        """Tell a callback with `mode="auto"` that its term is better the lower it is.
+
+        Keras 3.15 asks only the metrics that `compile(metrics=...)` was given.
+        """
+        term = self._terms.get(str(getattr(callback, "monitor", "")).removeprefix("val_"))
+        if term is not None and getattr(callback, "mode", None) == "auto":
+            callback.mode = {"down": "min", "up": "max"}[term._direction]
+        return callback
 
     def _settle_jit(self, x, epochs, options):
         per_epoch = options.get("steps_per_epoch")
@@ -438,7 +448,10 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         return Stream(int(seed), SAMPLING)
 
     def get_config(self):
-        config = {"name": self.name, "dtype": keras.saving.serialize_keras_object(self.dtype_policy)}
+        config = {
+            "name": self.name,
+            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
+        }
         for argument in _constructor_arguments(type(self)):
             if argument not in config:
                 value = getattr(self, argument)
@@ -483,7 +496,7 @@ def _attended(step, training):
     def wrapped(self, data):
         if self._stepping:
             return step(self, data)
-        if self.optimizer is None:
+        if getattr(self, "optimizer", None) is None:
             raise ValueError(f"call compile(optimizer=...) before {step.__name__}().")
         with self._attending(training):
             return step(self, data)
