@@ -131,8 +131,6 @@ def test_averages_of_keras_replace_the_weights_once_at_the_end(tmp_path):
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
 def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(tmp_path, steps_per_execution):
     """In the first step, inside an epoch, at its last step; each resumption is cut off as well."""
-    if keras.backend.backend() == "torch" and steps_per_execution > 1:
-        pytest.skip("Keras refuses steps_per_execution > 1 on torch")
     options = {"checkpoint_every": 1, "validation": toy_batches(10)}
 
     def gan():
