@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
+import keras_gen
 from keras_gen import cli
 from keras_gen.config import actions, files
 
@@ -413,7 +414,7 @@ def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(place):
     rates = "{schedule = 'piecewise', rates = [1e-3, 1e6], until_epochs = [2]}"
     options = ("--set", f"train.optimizer.learning_rate={rates}", "--set", "train.epochs=9")
     line = refused("train", "vae.toml", "--out", "wild", *options, code=1)
-    tells(line, "diverged", "loss", "Lower the learning rate")
+    tells(line, "VAE diverged", "not finite", "train step", "Lower the learning rate")
     position = json.loads((place / "wild" / "checkpoint" / "position.json").read_text())
     assert position["position"]["epoch"] >= 2
     (state,) = (place / "wild" / "checkpoint").glob("state-*.npz")
@@ -421,6 +422,15 @@ def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(place):
         floats = [array for array in arrays.values() if array.dtype.kind == "f"]
         assert floats and all(np.isfinite(array).all() for array in floats)
     assert not (place / "wild" / "model.keras").exists()
+
+
+def test_weights_that_the_last_step_broke_are_noticed_before_a_checkpoint(place):
+    model, _ = keras_gen.build("vae.toml")
+    model.check_finite()
+    kernel = model.decoder.trainable_variables[0]
+    kernel.assign(np.full(kernel.shape, np.nan))
+    with pytest.raises(keras_gen.Diverged, match=f"weight '{kernel.path}' was not finite"):
+        model.check_finite()
 
 
 def test_a_run_that_diverges_at_once_leaves_no_model(place):

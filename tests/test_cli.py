@@ -238,12 +238,14 @@ def test_export_to_onnx_computes_the_same_images(place):
     onnx = pytest.importorskip("onnx")
     from onnx.reference import ReferenceEvaluator
 
-    ran("export", "tiny", "--format", "onnx", "--out", "model.onnx")
+    # Without labels: ONNX' reference evaluator cannot run the OneHot that tf2onnx writes.
+    (place / "plain.toml").write_text(TINY.replace('num_classes = "data"', ""))
+    ran("train", "plain.toml", "--quiet")
+    ran("export", "plain", "--format", "onnx", "--out", "model.onnx")
     evaluator = ReferenceEvaluator(onnx.load(place / "model.onnx"))
     images = np.random.default_rng(0).random((3, 8, 8, 1)).astype("float32")
-    labels = np.array([1, 2, 3], "int32")
-    (served,) = evaluator.run(None, dict(zip(evaluator.input_names, (images, labels), strict=True)))
-    expected = keras.ops.convert_to_numpy(keras_gen.load("tiny")((images, labels)))
+    (served,) = evaluator.run(None, {evaluator.input_names[0]: images})
+    expected = keras.ops.convert_to_numpy(keras_gen.load("plain")(images))
     np.testing.assert_allclose(served, expected, rtol=1e-4, atol=1e-5)
 
 

@@ -253,14 +253,23 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         self._fault.assign(ops.where(first, here, self._fault.value))
 
     def check_finite(self):
-        """Raise `Diverged` if any term of any train step so far was not finite."""
+        """Raise `Diverged` if a term of any train step so far, or a weight now, is not finite.
+
+        The last step's terms may be finite and its gradients not: hence the weights.
+        """
+        advice = "Lower the learning rate or clip the gradients (clipnorm); nothing was saved after"
         step, term = (int(value) for value in ops.convert_to_numpy(self._fault.value))
         if step >= 0:
             raise Diverged(
                 f"{type(self).__name__} diverged: term '{list(self._terms)[term]}' was not finite "
-                f"at train step {step + 1}. Lower the learning rate or clip the gradients "
-                "(clipnorm); nothing was saved after that step."
+                f"at train step {step + 1}. {advice} that step."
             )
+        for variable in self.trainable_variables:
+            if not np.isfinite(ops.convert_to_numpy(variable).astype("float32")).all():
+                raise Diverged(
+                    f"{type(self).__name__} diverged: weight '{variable.path}' was not finite "
+                    f"after train step {int(self.optimizer.iterations)}. {advice} it."
+                )
 
     # -- Averages of the weights --------------------------------------------------------------
 
@@ -431,7 +440,7 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         return labels
 
     def sampling_labels(self, count, labels):
-        """Labels for `sample`: checked, repeated in turn up to `count`; all classes where `None`."""
+        """Labels for `sample`: checked, repeated in turn up to `count`; all where `None`."""
         classes = getattr(self, "num_classes", None)
         if classes is None:
             if labels is not None:
