@@ -1,0 +1,141 @@
+"""Runs every case of `families` on one backend and writes down what parity compares.
+
+`python tests/parity_worker.py FOLDER [--reference]` under a KERAS_BACKEND. The reference writes
+the state before each of its 20 steps; the others take each step from that state.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras_gen  # noqa: I001  chooses the backend before Keras is imported
+
+import keras
+import numpy as np
+from families import CASES
+from keras import ops
+
+from keras_gen import engine
+
+STEPS, BATCH = 20, 8
+BACKEND = keras.backend.backend()
+
+
+def state_variables(model):
+    return [*model.variables, *model.optimizer.variables]
+
+
+def numbers(tensor):
+    return np.array(ops.convert_to_numpy(tensor))
+
+
+def start(model):
+    """The same starting weights on every backend, drawn in NumPy."""
+    rng = np.random.default_rng(11)
+    for variable in model.trainable_variables:
+        fan = max(int(np.prod(variable.shape[:-1])), 1)
+        variable.assign(rng.normal(0, fan**-0.5, variable.shape).astype("float32"))
+    for network, average, _ in model._averages:
+        average.set_weights(network.get_weights())
+
+
+def batches(case):
+    x, labels = case.data(STEPS * BATCH)
+    for i in range(STEPS):
+        part = slice(i * BATCH, (i + 1) * BATCH)
+        yield (x[part],) if labels is None else (x[part], labels[part])
+
+
+def synchronised(case, folder, reference):
+    """Each step from the reference's state: its terms and its gradients."""
+    model = case.model(run_eagerly=True)
+    start(model)
+    record, gradients = {}, []
+    plain = engine.apply_gradients
+
+    def recording(optimizer, grads, variables):
+        gradients.extend((v.path.split("/", 1)[-1], numbers(g)) for g, v in zip(grads, variables, strict=True))
+        plain(optimizer, grads, variables)
+
+    states = None if reference else np.load(folder / f"states_{case.name}.npz")
+    saved = {}
+    engine.apply_gradients = recording
+    try:
+        for step, batch in enumerate(batches(case)):
+            for i, variable in enumerate(state_variables(model)):
+                if reference:
+                    saved[f"{step}_{i}"] = numbers(variable.value)
+                else:
+                    variable.assign(states[f"{step}_{i}"])
+            model.reset_metrics()
+            gradients.clear()
+            for term, value in model.train_step(batch).items():
+                record[f"term {step} {term}"] = numbers(value)
+            for i, (path, gradient) in enumerate(gradients):
+                record[f"gradient {step} {i} {path}"] = gradient
+    finally:
+        engine.apply_gradients = plain
+    if reference:
+        np.savez(folder / f"states_{case.name}.npz", **saved)
+    return record
+
+
+class StepByStep(keras.callbacks.Callback):
+    """Collects each step's own terms: the running means start anew at every batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.terms = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.terms.append({name: float(value) for name, value in logs.items()})
+        getattr(self.model, "jax_state_sync", lambda: None)()
+        self.model.reset_metrics()
+
+
+def free(case, jit):
+    """Twenty steps through `fit` without looking back: terms a step, and the final weights."""
+    model = case.model(jit_compile=jit)
+    start(model)
+    x, labels = case.data(STEPS * BATCH)
+    watch = StepByStep()
+    model.fit(x, labels, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[watch])
+    record = {
+        f"term {step} {name}": np.array(value)
+        for step, terms in enumerate(watch.terms)
+        for name, value in terms.items()
+    }
+    for i, variable in enumerate(model.trainable_variables):
+        record[f"weight {i} {variable.path.split('/', 1)[-1]}"] = numbers(variable.value)
+    record["sample"] = numbers(model.sample(5, seed=1))
+    return record
+
+
+def main():
+    folder, reference = Path(sys.argv[1]), "--reference" in sys.argv
+    if BACKEND == "torch":
+        import importlib
+
+        import torch
+
+        torch.set_num_threads(1)
+        # The captured graph as it is: the same numbers without a ten-second compile.
+        importlib.import_module("keras_gen.engine.torch").compile_graph = lambda graph, _: graph
+    for case in CASES:
+        np.savez(folder / f"{case.name}_synchronised_{BACKEND}.npz", **synchronised(case, folder, reference))
+        for jit in (False, True):
+            np.savez(folder / f"{case.name}_jit{jit}_{BACKEND}.npz", **free(case, jit))
+    stream = keras_gen.random.Stream(1234)
+    np.savez(
+        folder / f"stream_{BACKEND}.npz",
+        words=numbers(stream.words((1001,))),
+        uniform=numbers(stream.uniform((1001,))),
+        integers=numbers(stream.integers((1001,), 1000)),
+        normal=numbers(stream.normal((1001,))),
+    )
+
+
+if __name__ == "__main__":
+    main()
