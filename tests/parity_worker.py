@@ -56,7 +56,9 @@ def synchronised(case, folder, reference):
     plain = engine.apply_gradients
 
     def recording(optimizer, grads, variables):
-        gradients.extend((v.path.split("/", 1)[-1], numbers(g)) for g, v in zip(grads, variables, strict=True))
+        gradients.extend(
+            (v.path.split("/", 1)[-1], numbers(g)) for g, v in zip(grads, variables, strict=True)
+        )
         plain(optimizer, grads, variables)
 
     states = None if reference else np.load(folder / f"states_{case.name}.npz")
@@ -124,7 +126,10 @@ def main():
         # The captured graph as it is: the same numbers without a ten-second compile.
         importlib.import_module("keras_gen.engine.torch").compile_graph = lambda graph, _: graph
     for case in CASES:
-        np.savez(folder / f"{case.name}_synchronised_{BACKEND}.npz", **synchronised(case, folder, reference))
+        np.savez(
+            folder / f"{case.name}_synchronised_{BACKEND}.npz",
+            **synchronised(case, folder, reference),
+        )
         for jit in (False, True):
             np.savez(folder / f"{case.name}_jit{jit}_{BACKEND}.npz", **free(case, jit))
     stream = keras_gen.random.Stream(1234)

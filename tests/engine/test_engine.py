@@ -81,7 +81,9 @@ def test_minimize_adds_the_regularizers_of_the_variables_to_the_gradient_only():
     loss, _ = engine.minimize(lambda: (ops.sum(w), {}), [w], keras.optimizers.SGD(0.1))
     assert float(loss) == pytest.approx(1.0)
     # d/dw (sum w + 0.5 sum w^2) = 1 + w
-    np.testing.assert_allclose(ops.convert_to_numpy(w.value), [2 - 0.1 * 3, -1 - 0.1 * 0], atol=1e-6)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(w.value), [2 - 0.1 * 3, -1 - 0.1 * 0], atol=1e-6
+    )
 
 
 def test_an_objective_that_returns_no_pair_is_named():
