@@ -79,8 +79,9 @@ def test_it_learns_where_the_points_are(jit):
     assert set(history) == set(WGANGP.terms)
     # The penalty keeps the critic's slope near 1 (it is a mean of squared distances from 1).
     assert history["penalty"][-1] < 0.2
+    # From the origin the points are 2.24 away: at most a quarter of the way is left.
     made = ops.convert_to_numpy(wgan.sample(1000, seed=0))
-    np.testing.assert_allclose(made.mean(0), [2.0, -1.0], atol=0.35)
+    assert np.linalg.norm(made.mean(0) - [2.0, -1.0]) < 0.56
     critic, generator = wgan.optimizer["critic"], wgan.optimizer["generator"]
     assert int(critic.iterations) == 5 * int(generator.iterations) == 5 * 20 * 8
 

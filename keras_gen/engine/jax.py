@@ -25,9 +25,10 @@ class _RecordingScope(keras.StatelessScope):
             self.state_mapping.update(parent.state_mapping)
 
     def add_update(self, update):
-        variable, _ = update
+        variable, value = update
         self.written[id(variable)] = variable
-        super().add_update(update)
+        # No gradient flows through an assignment, as on the backends that really assign.
+        super().add_update((variable, jax.lax.stop_gradient(value)))
 
     def updates(self):
         return [self.state_mapping[key] for key in self.written]

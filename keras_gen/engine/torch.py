@@ -182,7 +182,8 @@ class _CaptureScope(keras.StatelessScope):
                 f"the step writes to the variable '{variable.path}', which is not part of the "
                 "model: keep it, or the layer that owns it, as an attribute of the model"
             )
-        super().add_update((variable, value))
+        # No gradient flows through an assignment, as where one really assigns.
+        super().add_update((variable, value.detach()))
 
 
 def compile_with_inductor(graph, inputs):
