@@ -35,6 +35,7 @@ def test_bernoulli_reconstruction_is_minus_the_log_mass_and_shows_probabilities(
     np.testing.assert_allclose(numpy(model(x))[0], probabilities, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_linear_autoencoder_learns_the_subspace_of_pca():
     """Baldi & Hornik 1989: its only minimum is PCA's, which no linear code can beat."""
     rng = np.random.default_rng(1)
@@ -50,6 +51,7 @@ def test_a_linear_autoencoder_learns_the_subspace_of_pca():
     assert floor * (1 - 1e-4) < error < 1.02 * floor
 
 
+@pytest.mark.slow
 def test_samples_decode_codes_of_the_running_mean_and_variance():
     rng = np.random.default_rng(2)
     x = rng.normal(3.0, 2.0, (50, 2)).astype("float32")

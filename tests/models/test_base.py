@@ -284,6 +284,7 @@ def test_initial_epoch():
     assert model.w == pytest.approx(1 - 0.5**2)
 
 
+@pytest.mark.slow
 def test_a_learning_rate_schedule_goes_on_where_the_file_left_it(tmp_path):
     """`rate = (1 + cos(pi step / 8)) / 8` falls from 1/4 to 0 in eight steps, then stays there."""
     schedule = keras.optimizers.schedules.CosineDecay(0.25, decay_steps=8)
