@@ -88,7 +88,9 @@ def test_every_room_is_in_the_table_and_none_imports_in_a_circle():
 
 def test_no_room_is_a_drawer_for_odds_and_ends():
     drawers = {"common", "helper", "helpers", "misc", "tools", "util", "utils"}
-    assert [path for path in FILES if drawers & set(path.relative_to(HOUSE).with_suffix("").parts)] == []
+    assert [
+        path for path in FILES if drawers & set(path.relative_to(HOUSE).with_suffix("").parts)
+    ] == []
 
 
 def test_a_family_is_one_registered_file_of_250_lines_that_inherits_from_no_other():
