@@ -107,6 +107,15 @@ def test_train_writes_to_runs_and_keeps_overrides_in_its_config(place):
     assert (place / "runs" / "new" / "model.keras").exists()
 
 
+def test_the_last_epoch_has_a_picture_even_where_others_have_none(place):
+    options = ("--set", "train.sample_every=5", "--out", "seldom")
+    assert "seldom/samples/epoch_0002.png" in ran("train", "tiny.toml", *options).stdout
+    assert [path.name for path in (place / "seldom" / "samples").iterdir()] == ["epoch_0002.png"]
+    options = ("--set", "train.sample_every=0", "--out", "never")
+    assert "samples" not in ran("train", "tiny.toml", *options).stdout
+    assert not (place / "never" / "samples").exists()
+
+
 def test_quiet_prints_nothing_and_json_one_document(place):
     result = ran("train", "tiny.toml", "--out", "a", "--quiet", "--set", "train.epochs=1")
     assert result.output == ""

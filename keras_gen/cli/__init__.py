@@ -137,7 +137,7 @@ def verify(
     if as_json:
         _print_json(run=str(run.folder), met=met, verdicts=[vars(v) for v in verdicts])
     elif not quiet:
-        show.verdicts(verdicts, title=f"{recipe.name}: what [expect] says")
+        show.verdicts(verdicts, title=f"{recipe.name}: what its config expects")
     if not met:
         raise typer.Exit(FELL_SHORT)
 
@@ -225,13 +225,14 @@ def _train(recipe, backend, out, resume, overwrite, silent):
     actions = _actions(backend)
     from keras_gen.cli.progress import Progress
 
+    progress = Progress(silent)
     try:
         return actions.train(
             recipe,
             out=folder,
             resume=resume,
             overwrite=overwrite,
-            callbacks=[Progress(silent)],
+            callbacks=[progress],
             verbose=0,
         )
     except KeyboardInterrupt:
@@ -240,6 +241,8 @@ def _train(recipe, backend, out, resume, overwrite, silent):
             again = f"keras-gen train {folder / 'config.toml'} --out {folder} --resume"
             message = f"interrupted; go on with: {again}"
         raise KeyboardInterrupt(message) from None
+    finally:
+        progress.stop()
 
 
 def _actions(backend):

@@ -1,4 +1,4 @@
-"""How far a training is: a bar with the time left; a line an epoch where there is no terminal."""
+"""How far a training is: a line an epoch and, on a terminal, a bar with the time left."""
 
 import time
 
@@ -51,23 +51,27 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         if self.bar is not None:
             steps, epochs = self.params["steps"], self.params["epochs"]
-            self.bar.update(self.task, total=steps * epochs, completed=steps * epoch)
+            self.bar.update(
+                self.task,
+                description=f"epoch {epoch + 1}/{epochs}",
+                total=steps * epochs,
+                completed=steps * epoch,
+            )
 
     def on_train_batch_end(self, batch, logs=None):
         if self.bar is not None:
             self.bar.advance(self.task)
 
     def on_epoch_end(self, epoch, logs=None):
-        if self.silent:
-            return
-        epochs = self.params["epochs"]
-        line = f"epoch {epoch + 1}/{epochs}  {show.terms(logs or {})}"
-        if self.bar is not None:
-            self.bar.update(self.task, description=line)
-            return
-        elapsed = time.monotonic() - self.started
-        self.console.print(f"{line}  {show.duration(elapsed)}")
+        if not self.silent:
+            elapsed = show.duration(time.monotonic() - self.started)
+            epochs = self.params["epochs"]
+            self.console.print(f"epoch {epoch + 1}/{epochs}  {show.terms(logs or {})}  {elapsed}")
 
     def on_train_end(self, logs=None):
+        self.stop()
+
+    def stop(self):
+        """Gives the terminal back, however the run ended."""
         if self.bar is not None:
             self.bar.stop()

@@ -5,6 +5,8 @@ from rich.table import Table
 
 from keras_gen.config import schema
 
+WIDE = 200
+
 
 def entry(recipe):
     """What the zoo says of a recipe, as plain values."""
@@ -20,7 +22,7 @@ def entry(recipe):
 
 def zoo(recipes):
     """Prints the zoo."""
-    table = Table("name", "family", "data", "reached", box=None, pad_edge=False)
+    table = _table("name", "family", "data", "reached")
     for recipe in recipes:
         about = entry(recipe)
         family = f"{about['family']}, by class" if about["conditional"] else about["family"]
@@ -30,8 +32,7 @@ def zoo(recipes):
 
 def results(numbers, title):
     """Prints what was measured."""
-    table = Table("result", title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("number", justify="right")
+    table = _table("result", "number", title=title)
     for name, value in numbers.items():
         table.add_row(name, f"{value:.6g}")
     _print(table)
@@ -39,10 +40,7 @@ def results(numbers, title):
 
 def verdicts(verdicts_, title):
     """Prints what was expected beside what came."""
-    table = Table("result", title=title, title_justify="left", box=None, pad_edge=False)
-    table.add_column("number", justify="right")
-    table.add_column("expected")
-    table.add_column("")
+    table = _table("result", "number", "expected", "", title=title)
     for verdict in verdicts_:
         told = "met" if verdict.met else "FELL SHORT"
         table.add_row(verdict.result, f"{verdict.number:.6g}", verdict.expected, told)
@@ -61,5 +59,15 @@ def duration(seconds):
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
 
 
+def _table(*columns, title=None):
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=True, justify="right" if column == "number" else "left")
+    return table
+
+
 def _print(table):
-    Console(soft_wrap=False).print(table)
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = WIDE  # for a file or a pipe nothing is cut off
+    console.print(table)

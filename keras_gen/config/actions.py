@@ -103,7 +103,7 @@ def train(
         callbacks=callbacks,
         verbose=verbose,
     )
-    return Run(folder, model, history, _last_picture(folder))
+    return Run(folder, model, history, _last_picture(recipe, model, folder))
 
 
 def load(run):
@@ -308,5 +308,14 @@ def _check_packages(format, packages, backend):
             )
 
 
-def _last_picture(folder):
-    return max((folder / "samples").glob("*.png"), default=None)
+def _last_picture(recipe, model, folder):
+    """The grid of the last epoch, made now where `sample_every` left it out; None without any."""
+    train = recipe.config.train
+    if not train.sample_every:
+        return None
+    path = folder / "samples" / f"epoch_{train.epochs:04d}.png"
+    if not path.exists():
+        grid = pictures.SampleGrid(path, value_range=tuple(recipe.config.data.value_range))
+        grid.set_model(model)
+        grid.write(path)
+    return path
