@@ -1,4 +1,4 @@
-"""Shared by all tests: the backend under test, its threads, and captured graphs without inductor."""
+"""Shared by all tests: the backend under test, its threads, captured graphs without inductor."""
 
 import importlib
 import os
@@ -8,6 +8,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_gen  # noqa: E402, F401  chooses the backend before Keras is imported
 
+# isort: split
 import keras  # noqa: E402
 import pytest  # noqa: E402
 

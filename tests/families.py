@@ -79,9 +79,7 @@ MLP_GAN = {
     "discriminator": small_mlp(activation="leaky_relu"),
 }
 CONV_GAN = {
-    "generator": small_conv(
-        networks.conv_decoder, normalization="batch", output_activation="tanh"
-    ),
+    "generator": small_conv(networks.conv_decoder, normalization="batch", output_activation="tanh"),
     "discriminator": small_conv(
         networks.conv_encoder, filters=(8, 8), normalization="batch", dropout=0.2
     ),

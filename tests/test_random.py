@@ -9,7 +9,9 @@ from keras_gen.random import Stream, below, threefry_2x32, to_open_unit_interval
 
 
 def words_of(pair):
-    return [int(word) & 0xFFFFFFFF for word in np.concatenate([ops.convert_to_numpy(w) for w in pair])]
+    return [
+        int(word) & 0xFFFFFFFF for word in np.concatenate([ops.convert_to_numpy(w) for w in pair])
+    ]
 
 
 def as_int32(word):
@@ -60,9 +62,7 @@ def test_a_stream_is_threefry_of_element_and_call(seed):
     for call, shape in enumerate([(7,), (3, 4), (5, 1, 3)]):
         expected = np.concatenate(numpy_words(seed, call, int(np.prod(shape))))
         words = ops.convert_to_numpy(stream.words(shape))
-        np.testing.assert_array_equal(
-            words.view("uint32").ravel(), expected[: int(np.prod(shape))]
-        )
+        np.testing.assert_array_equal(words.view("uint32").ravel(), expected[: int(np.prod(shape))])
         assert words.shape == shape
 
 
@@ -75,7 +75,9 @@ def test_uniforms_and_integers_bit_for_bit_and_normals_within_a_millionth():
     normal = ops.convert_to_numpy(stream.normal((n,)))
 
     def exact(call):
-        return [((w >> np.uint32(9)).astype("float64") + 0.5) / 2**23 for w in numpy_words(42, call, n)]
+        return [
+            ((w >> np.uint32(9)).astype("float64") + 0.5) / 2**23 for w in numpy_words(42, call, n)
+        ]
 
     np.testing.assert_array_equal(uniform, np.concatenate(exact(0))[:n].astype("float32"))
     np.testing.assert_array_equal(integers, np.floor(np.concatenate(exact(1))[:n] * 10))
@@ -110,7 +112,9 @@ def test_the_counter_is_the_whole_position():
     first.normal((4,))
     expected = ops.convert_to_numpy(first.normal((4,)))
     counter.assign(1)
-    np.testing.assert_array_equal(ops.convert_to_numpy(Stream(9, counter=counter).normal((4,))), expected)
+    np.testing.assert_array_equal(
+        ops.convert_to_numpy(Stream(9, counter=counter).normal((4,))), expected
+    )
 
 
 def test_domains_and_seeds_keep_streams_apart():

@@ -16,6 +16,8 @@ nest of tensors that the training step wants to see again. Everything that the o
 import keras
 from keras import ops
 
+from keras_gen.engine.draws import serve_random
+
 _backend = keras.backend.backend()
 if _backend == "jax":
     from keras_gen.engine.jax import StepAdapter, apply_gradients, input_gradient, value_and_grad
@@ -33,8 +35,6 @@ else:
         f"keras_gen trains on jax, tensorflow and torch; Keras runs on {_backend!r} here. "
         "Set KERAS_BACKEND to one of the three before importing keras."
     )
-
-from keras_gen.engine.draws import serve_random
 
 __all__ = [
     "StepAdapter",
@@ -105,7 +105,9 @@ def _apply_where(finite, steps, optimizer, gradients, variables):
     counter = optimizer._iterations
     if steps:
         full = ops.equal((counter + 1) % steps, 0)
-        sums = [optimizer._accumulated_gradients[optimizer._get_variable_index(v)] for v in variables]
+        sums = [
+            optimizer._accumulated_gradients[optimizer._get_variable_index(v)] for v in variables
+        ]
         totals = [s + ops.cast(g, s.dtype) for s, g in zip(sums, gradients, strict=True)]
         for total_variable, total in zip(sums, totals, strict=True):
             new = ops.where(full, ops.zeros_like(total), total)

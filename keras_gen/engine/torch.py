@@ -8,6 +8,7 @@ Dynamo never reads Keras' Python. State is updated in place, inside the graph.
 import contextlib
 import shutil
 import traceback
+import types
 import warnings
 
 import keras
@@ -72,8 +73,26 @@ def apply_gradients(optimizer, gradients, variables):
         gradients: List of tensors, one a variable.
         variables: List of `keras.Variable`s.
     """
-    with torch.no_grad():
+    with torch.no_grad(), _traceable(optimizer):
         optimizer.apply(gradients, variables)
+
+
+@contextlib.contextmanager
+def _traceable(optimizer):
+    """While a step is captured, let some optimizers take Keras' portable step.
+
+    Keras' torch versions of these read the learning rate back as a Python number.
+    """
+    name = type(optimizer).__name__
+    portable = get_stateless_scope() is not None and name in ("Adadelta", "Nadam", "SGD")
+    if portable:
+        step = getattr(keras.optimizers, name)._backend_update_step
+        optimizer._backend_update_step = types.MethodType(step, optimizer)
+    try:
+        yield
+    finally:
+        if portable:
+            del optimizer._backend_update_step
 
 
 def input_gradient(fn, x):
@@ -256,6 +275,8 @@ class CapturedStep:
         state = [value.detach() for value in values]
         tracer = make_fx(step, tracing_mode="fake", _allow_non_fake_inputs=True)
         graph = tracer(*state, *leaves)
+        if any("_local_scalar_dense" in str(node.target) for node in graph.graph.nodes):
+            raise ValueError("the step reads a tensor's value back as a Python number")
         held = _lift_held_tensors(graph)
         return compile_graph(graph, [*state, *leaves, *held]), variables, values, held
 
