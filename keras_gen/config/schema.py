@@ -59,6 +59,10 @@ class Data(Section):
     validation_fraction: Share = 0.0
     test_fraction: Share | None = None
     on_bad: Literal["refuse", "skip"] = "refuse"
+    min_side: PositiveInt = 4
+    keep_duplicates: bool = False
+    source_range: list[FiniteFloat] | None = None
+    seed: NonNegativeInt = 0
     label_key: str | None = None
     in_memory: bool | None = None
     data_dir: str | None = None
