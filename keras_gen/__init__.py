@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 ROOMS = (
     "backend",
     "callbacks",
+    "checkpoints",
     "config",
     "data",
     "engine",

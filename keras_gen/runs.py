@@ -10,17 +10,13 @@ model.keras      the trained model, once the run is finished
 ```
 
 Every file is written beside its place and renamed, so that a run can be killed at any moment.
-`position.json` is renamed last and names its file of arrays: the two change together.
 """
 
 import contextlib
 import csv
-import hashlib
 import io
-import itertools
 import json
 import platform
-import re
 import sys
 import time
 import tomllib
@@ -31,8 +27,16 @@ import keras
 import numpy as np
 
 from keras_gen.callbacks import SampleGrid, replacing
+from keras_gen.checkpoints import (
+    RunError,
+    amend,
+    load_state,
+    read_json,
+    save_state,
+    to_numpy,
+    write_text,
+)
 
-FORMAT = 1  # of a checkpoint
 # What a config may change when its run is resumed.
 FREE_TO_CHANGE = (("train", "epochs"), ("train", "backend"), ("backend",))
 # Keras' own callbacks with a memory, and the attributes that are that memory.
@@ -41,10 +45,6 @@ MEMORY = {
     "ReduceLROnPlateau": ("wait", "cooldown_counter", "best"),
     "ModelCheckpoint": ("best", "_batches_seen_since_last_saving"),
 }
-
-
-class RunError(ValueError):
-    """A run's folder is not what it should be: one line names the file and what to do."""
 
 
 # -- Training ---------------------------------------------------------------------------------
@@ -92,7 +92,8 @@ def train(
         checkpoint_seconds: Seconds between two checkpoints inside an epoch; `None` for none.
         resume: Go on from the folder's checkpoint.
         callbacks: Keras callbacks. Those with `get_state()` and `set_state(state)` are resumed;
-            so are Keras' EarlyStopping, ReduceLROnPlateau and ModelCheckpoint.
+            so are Keras' EarlyStopping, ReduceLROnPlateau and ModelCheckpoint. With `resume`,
+            these must be the same; others may differ. BackupAndRestore is refused.
         verbose: As in `fit`.
 
     Returns:
@@ -104,9 +105,9 @@ def train(
         Diverged: A term was not finite. The last good checkpoint stays, nothing is written after.
     """
     folder = Path(folder)
-    _check_arguments(model, batches, epochs)
-    started = _check_folder(folder, config_text, resume)
     callbacks = list(callbacks)
+    _check_arguments(model, batches, epochs, callbacks)
+    started = _check_folder(folder, config_text, resume)
     if sample_every and _are_images(batches):
         options = {"value_range": value_range, "labels": labels}
         callbacks.append(SampleGrid(folder / "samples", sample_count, sample_every, **options))
@@ -120,7 +121,7 @@ def train(
             run.begin()
             run.save(epoch=0, batch=0)
         if not run.finished:
-            _write_text(folder / "config.toml", config_text)
+            write_text(folder / "config.toml", config_text)
             _write_versions(folder / "versions.json")
             run.write_history()
         while run.epoch < epochs and not run.stopped:
@@ -140,7 +141,7 @@ class _Run(keras.callbacks.CallbackList):
     def __init__(self, model, batches, folder, callbacks, epochs, verbose):
         self.batches, self.folder, self.epochs = batches, folder, epochs
         self.data = _facts_of(batches)
-        self.with_memory = list(callbacks)
+        self.with_memory = [callback for callback in callbacks if _has_memory(callback)]
         self.logged = _Logged()
         self.rows = self.logged.rows
         self.epoch, self.start_batch = 0, 0
@@ -167,7 +168,8 @@ class _Run(keras.callbacks.CallbackList):
         path = self.folder / "checkpoint"
         position = load_state(self.model, path, check=self.check)
         self.begin()
-        for callback, (_, state) in zip(self.with_memory, position["callbacks"], strict=True):
+        saved = self.saved_memories(position)
+        for callback, (_, state) in zip(self.with_memory, saved, strict=True):
             _set_memory(callback, state)
         self.rows.extend(position["history"])
         self.epoch, self.start_batch = position["epoch"], position["batch"]
@@ -175,7 +177,7 @@ class _Run(keras.callbacks.CallbackList):
         done = self.stopped or self.epoch >= self.epochs
         self.finished = done and position["finished"]
         if self.start_batch:
-            self.partial_metrics = [_to_numpy(v) for v in self.model.metrics_variables]
+            self.partial_metrics = [to_numpy(v) for v in self.model.metrics_variables]
         if self.verbose != 0:
             batch = f", batch {self.start_batch + 1}" if self.start_batch else ""
             state = f"goes on at epoch {self.epoch + 1}{batch}"
@@ -207,10 +209,7 @@ class _Run(keras.callbacks.CallbackList):
         self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
         if not self.finished:
             save_model(self.model, self.folder)
-            path = self.folder / "checkpoint" / "position.json"
-            document = _read_document(path)
-            document["position"]["finished"] = True
-            _write_text(path, json.dumps(document, indent=1))
+            amend(self.folder / "checkpoint", finished=True)
 
     # -- What each fit calls
 
@@ -248,11 +247,17 @@ class _Run(keras.callbacks.CallbackList):
         self.stopped = bool(self.model.stop_training)
         self.save(epoch + 1, 0)
 
+    def saved_memories(self, position):
+        """`[name, memory]` of a position's callbacks; those without a memory may come and go."""
+        names = {type(callback).__name__ for callback in self.with_memory}
+        return [pair for pair in position["callbacks"] if pair[1] is not None or pair[0] in names]
+
     def check(self, position):
         """Raise where a checkpoint's position does not fit this run."""
         names = [type(callback).__name__ for callback in self.with_memory]
         pairs = [(name, value, self.data.get(name)) for name, value in position["data"].items()]
-        pairs.append(("callbacks", [name for name, _ in position["callbacks"]], names))
+        saved = [name for name, _ in self.saved_memories(position)]
+        pairs.append(("callbacks that remember", saved, names))
         for name, there, here in pairs:
             if there != here:
                 raise RunError(
@@ -285,7 +290,7 @@ class _Run(keras.callbacks.CallbackList):
         writer = csv.DictWriter(table, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(self.rows)
-        _write_text(self.folder / "history.csv", table.getvalue())
+        write_text(self.folder / "history.csv", table.getvalue())
 
     @property
     def history(self):
@@ -307,7 +312,7 @@ class _Logged(keras.callbacks.Callback):
         self.rows.append({"epoch": epoch + 1, **numbers})
 
 
-def _check_arguments(model, batches, epochs):
+def _check_arguments(model, batches, epochs, callbacks):
     if not isinstance(epochs, int) or epochs < 1:
         raise RunError(f"epochs: expected an integer, 1 or more; got {epochs!r}")
     if getattr(model, "optimizer", None) is None or not model.optimizer.built:
@@ -318,6 +323,11 @@ def _check_arguments(model, batches, epochs):
         raise RunError(
             f"batches: expected a keras_gen.data.Batches, got {type(batches).__name__}, which "
             "cannot be resumed; train it with model.fit"
+        )
+    if any(isinstance(callback, keras.callbacks.BackupAndRestore) for callback in callbacks):
+        raise RunError(
+            "callbacks: leave out BackupAndRestore; a run keeps its own checkpoint, which "
+            "resume=True goes on from"
         )
 
 
@@ -357,12 +367,15 @@ def _as_one_fit(model, batches, epochs):
         del vars(model.optimizer)["finalize_variable_values"]
 
 
+def _has_memory(callback):
+    return hasattr(callback, "get_state") or bool(_remembered(callback))
+
+
 def _memory(callback):
     """What a callback has to remember, or `None`."""
     if hasattr(callback, "get_state"):
         return callback.get_state()
-    names = _remembered(callback)
-    return {name: getattr(callback, name, None) for name in names} if names else None
+    return {name: getattr(callback, name, None) for name in _remembered(callback)}
 
 
 def _set_memory(callback, memory):
@@ -428,11 +441,6 @@ def _entries(table, path=()):
     return entries
 
 
-def _write_text(path, text):
-    with replacing(path) as file:
-        file.write(text.encode("utf-8"))
-
-
 def _write_versions(path):
     """What the run was started with; what it went on with, where that is not the same."""
     from keras_gen import __version__
@@ -449,12 +457,12 @@ def _write_versions(path):
     }
     versions = dict(here)
     if path.exists():
-        versions = _read_json(path)
+        versions = read_json(path)
         started = {name: value for name, value in versions.items() if name != "resumed_with"}
         last = versions.get("resumed_with", [started])[-1]
         if last != here:
             versions["resumed_with"] = [*versions.get("resumed_with", []), here]
-    _write_text(path, json.dumps(versions, indent=1) + "\n")
+    write_text(path, json.dumps(versions, indent=1) + "\n")
 
 
 @contextlib.contextmanager
@@ -471,15 +479,6 @@ def _naming_what_failed(folder):
             f"{name}: could not be written ({reason}); what was there before is intact: make "
             "room, then go on with --resume"
         ) from error
-
-
-def _read_json(path):
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"{path}: is missing; this is no run's folder, or not all of one") from None
-    except ValueError as error:
-        raise RunError(f"{path}: is damaged ({error}); restore it from a copy") from error
 
 
 def save_model(model, folder):
@@ -523,204 +522,3 @@ def load_model(folder):
     except (zipfile.BadZipFile, KeyError, OSError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:200]
         raise RunError(f"{path}: cannot be loaded ({reason})") from error
-
-
-# -- Checkpoints ------------------------------------------------------------------------------
-
-
-def save_state(model, path, position):
-    """Write a checkpoint: all variables of a model, its optimizers and metrics, and a position.
-
-    It replaces the checkpoint at `path` in one moment, whole or not at all.
-
-    Args:
-        model: A built and compiled Keras model.
-        path: Folder of the checkpoint; made if missing.
-        position: A dict of JSON values and NumPy arrays: whatever else a run has to remember.
-
-    Raises:
-        OSError: A file cannot be written; the old checkpoint is intact.
-    """
-    path = Path(path)
-    path.mkdir(parents=True, exist_ok=True)
-    arrays = {name: _to_numpy(variable) for name, variable in _state_of(model).items()}
-    position = _plain(position, arrays)
-    old = None
-    if (path / "position.json").exists():
-        old = _read_document(path / "position.json")["state"]["file"]
-    new = path / ("state-b.npz" if old == "state-a.npz" else "state-a.npz")
-    with replacing(new) as file:
-        np.savez(file, **arrays)
-    document = {
-        "format": FORMAT,
-        "model": type(model).__name__,
-        "seed": getattr(model, "seed", None),
-        "state": {"file": new.name, "bytes": new.stat().st_size, "sha256": _sha256(new)},
-        "position": position,
-    }
-    try:
-        _write_text(path / "position.json", json.dumps(document, indent=1))
-    except OSError:
-        new.unlink()
-        raise
-    for stray in path.glob("*state-*.npz"):  # the old one, and what a killed run left
-        if stray != new:
-            stray.unlink()
-
-
-def load_state(model, path, check=None):
-    """Read a checkpoint into a model, of any backend; nothing changes unless all of it fits.
-
-    Args:
-        model: A built and compiled Keras model, of the architecture that was saved.
-        path: Folder of the checkpoint.
-        check: Function of the position that raises where it does not fit, or `None`.
-
-    Returns:
-        The position.
-
-    Raises:
-        RunError: A file is missing or damaged, or it is the checkpoint of another model.
-    """
-    path = Path(path)
-    document = _read_document(path / "position.json")
-    for name, here in (
-        ("model", type(model).__name__),
-        ("seed", getattr(model, "seed", None)),
-    ):
-        if document[name] != here:
-            raise RunError(
-                f"{path}: is of another model: {name} {document[name]} there, {here} here; give "
-                "the config that it was started with"
-            )
-    file = path / document["state"]["file"]
-    arrays = _read_arrays(file, document["state"])
-    position = _with_arrays(document["position"], arrays)
-    state = _state_of(model)
-    saved = {name: array for name, array in arrays.items() if not name.startswith("position/")}
-    for ours, theirs in itertools.zip_longest(state, saved):
-        if ours != theirs:
-            raise RunError(
-                f"{file}: is of another model: where it has {theirs or 'nothing'}, "
-                f"{type(model).__name__} has {ours or 'nothing'}; give the config that it was "
-                "started with"
-            )
-    values = {name: _fitting(saved[name], v, name, file) for name, v in state.items()}
-    if check is not None:
-        check(position)
-    for name, variable in state.items():
-        variable.assign(values[name])
-    return position
-
-
-def _state_of(model):
-    """All variables of a model, its optimizers and metrics, by names that every backend shares.
-
-    A name is `<group>/<index>/<path>`: Keras' paths carry numbers that count what else was built
-    in the process (`dense_3`), so these are left out and the index tells variables apart.
-    """
-    owners = {id(v): network.name for network in model.layers for v in network.variables}
-    for player in model.optimizer:
-        owners.update((id(v), player) for v in model.optimizer[player].variables)
-    state = {}
-    for group, variables in (
-        ("model", model.variables),
-        ("optimizer", model.optimizer.variables),
-        ("metrics", model.metrics_variables),
-    ):
-        for i, variable in enumerate(variables):
-            # The first part of an optimizer's path is a name that its player's takes the place of.
-            path = variable.path.split("/", 1)[-1] if group == "optimizer" else variable.path
-            parts = (group, f"{i:04d}", owners.get(id(variable)), path)
-            name = "/".join(part for part in parts if part)
-            state[re.sub(r"(?<=[a-z0-9])_\d+(?=[/_]|$)", "", name)] = variable
-    return state
-
-
-def _to_numpy(variable):
-    array = keras.ops.convert_to_numpy(variable.value)
-    # A copy: on a CPU it may be a view of what the next step overwrites. NumPy's own format
-    # knows no bfloat16, every value of which is a float32.
-    builtin = array.dtype.isbuiltin == 1
-    return np.array(array) if builtin else array.astype("float32")
-
-
-def _fitting(array, variable, name, file):
-    """The saved array in the variable's dtype; integers of backends differ in width."""
-    shape, here = tuple(array.shape), tuple(variable.shape)
-    if shape != here:
-        raise RunError(
-            f"{file}: is of another model: {name} has shape {shape} there, {here} here; give the "
-            "config that it was started with"
-        )
-    dtype = keras.backend.standardize_dtype(variable.dtype)
-    kinds = {"i": "whole", "u": "whole", "f": "real", "b": "truth"}
-    ours = "real" if keras.backend.is_float_dtype(dtype) else kinds[np.dtype(dtype).kind]
-    if kinds.get(array.dtype.kind) != ours:
-        raise RunError(
-            f"{file}: is of another model: {name} is {array.dtype} there, {dtype} here; give the "
-            "config that it was started with"
-        )
-    return array if ours == "real" else array.astype(dtype)
-
-
-def _plain(nest, arrays):
-    """A nest as JSON can hold it; its arrays join `arrays` and leave their names behind."""
-    if isinstance(nest, dict):
-        return {key: _plain(value, arrays) for key, value in nest.items()}
-    if isinstance(nest, list | tuple):
-        return [_plain(value, arrays) for value in nest]
-    if isinstance(nest, np.ndarray | np.generic):
-        name = f"position/{len(arrays):04d}"
-        arrays[name] = np.asarray(nest)
-        return {"array": name}
-    return nest
-
-
-def _with_arrays(nest, arrays):
-    if isinstance(nest, dict):
-        if set(nest) == {"array"}:
-            return arrays[nest["array"]][()]  # a scalar, if it was one
-        return {key: _with_arrays(value, arrays) for key, value in nest.items()}
-    return [_with_arrays(value, arrays) for value in nest] if isinstance(nest, list) else nest
-
-
-def _read_document(path):
-    document = _read_json(path)
-    try:
-        wanted = document["format"], document["state"]["file"], document["position"]
-    except (KeyError, TypeError):
-        raise RunError(
-            f"{path}: is no position of a keras-gen run; restore it from a copy"
-        ) from None
-    if wanted[0] != FORMAT:
-        raise RunError(
-            f"{path}: has format {wanted[0]!r}, this keras-gen reads {FORMAT}; update it"
-        )
-    if wanted[1] not in ("state-a.npz", "state-b.npz"):
-        raise RunError(f"{path}: names {wanted[1]!r} as its file, which no run wrote")
-    return document
-
-
-def _read_arrays(file, expected):
-    if not file.exists():
-        raise RunError(f"{file}: is missing; restore it from a copy, or start another run")
-    size = file.stat().st_size
-    if size != expected["bytes"]:
-        kind = "truncated" if size < expected["bytes"] else "changed"
-        raise RunError(
-            f"{file}: {kind} checkpoint: {size} bytes, {expected['bytes']} were written; "
-            "restore it from a copy, or start another run"
-        )
-    if _sha256(file) != expected["sha256"]:
-        raise RunError(
-            f"{file}: is damaged (its SHA-256 is not the one in position.json); restore it from a "
-            "copy, or start another run"
-        )
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

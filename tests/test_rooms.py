@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "samplers": {"schedules"},
     "priors": {"engine", "losses", "networks", "random"},
     "models": {"engine", "losses", "optimizers", "random", "samplers", "schedules"},
-    "runs": {"callbacks"},
+    "checkpoints": {"callbacks"},
+    "runs": {"callbacks", "checkpoints"},
     "evaluation": {"metrics"},
 }
 MAY_IMPORT["config"] = set(MAY_IMPORT) - {"backend"}

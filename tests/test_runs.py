@@ -14,7 +14,7 @@ import pytest
 from kill_and_resume import arrays_of, first_difference, toy_batches, toy_callbacks, toy_gan
 from PIL import Image
 
-from keras_gen import Diverged, backend, models, networks, runs
+from keras_gen import Diverged, backend, checkpoints, models, networks, runs
 
 EXAMPLES = 30  # 4 batches an epoch, the last one of 6
 
@@ -277,7 +277,7 @@ def test_a_full_disk_is_one_line_and_the_old_checkpoint_is_intact(tmp_path, room
     assert str(error.value).startswith(f"{path / 'state-a.npz'}: could not be written (File too l")
     assert "\n" not in str(error.value)
     assert {file.name for file in path.iterdir()} == {"position.json", "state-b.npz"}
-    position = runs.load_state(toy_gan(), path)
+    position = checkpoints.load_state(toy_gan(), path)
     assert (position["epoch"], position["batch"]) == (1, 0)
     assert [row["epoch"] for row in position["history"]] == [1]
 
@@ -319,7 +319,7 @@ def test_killed_between_any_two_writes_a_whole_checkpoint_is_there(tmp_path, mon
             for name in ("replace", "fsync", "unlink"):
                 patch.setattr(os, name, deadly(getattr(os, name)))
             try:
-                runs.save_state(model, path, {"number": number})
+                checkpoints.save_state(model, path, {"number": number})
             except Killed:
                 return next(calls)
         return None
@@ -329,7 +329,7 @@ def test_killed_between_any_two_writes_a_whole_checkpoint_is_there(tmp_path, mon
     for number in range(1, 100):
         done = save(number, number - 1) is None
         loaded = toy_gan()
-        position = runs.load_state(loaded, path)
+        position = checkpoints.load_state(loaded, path)
         rate = float(keras.ops.convert_to_numpy(loaded.optimizer["generator"].learning_rate))
         assert position["number"] == rate
         read.append(number - position["number"])
@@ -341,7 +341,7 @@ def test_killed_between_any_two_writes_a_whole_checkpoint_is_there(tmp_path, mon
 
 def test_damage_is_found_and_the_model_is_left_as_it_was(tmp_path):
     model = toy_gan()
-    runs.save_state(model, tmp_path, {})
+    checkpoints.save_state(model, tmp_path, {})
     (file,) = tmp_path.glob("*.npz")
     whole = file.read_bytes()
     other = toy_gan()
@@ -355,11 +355,11 @@ def test_damage_is_found_and_the_model_is_left_as_it_was(tmp_path):
     ):
         file.write_bytes(content)
         with pytest.raises(runs.RunError, match=f"^{file}: .*{message}") as error:
-            runs.load_state(other, tmp_path)
+            checkpoints.load_state(other, tmp_path)
         assert "\n" not in str(error.value)
     file.unlink()
     with pytest.raises(runs.RunError, match="is missing"):
-        runs.load_state(other, tmp_path)
+        checkpoints.load_state(other, tmp_path)
     for text, message in (
         ("{", "position.json: is damaged"),
         ("[]", "is no position"),
@@ -368,18 +368,18 @@ def test_damage_is_found_and_the_model_is_left_as_it_was(tmp_path):
     ):
         (tmp_path / "position.json").write_text(text)
         with pytest.raises(runs.RunError, match=message):
-            runs.load_state(other, tmp_path)
+            checkpoints.load_state(other, tmp_path)
     for mine, theirs in zip(other.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
 def test_the_checkpoint_of_another_model_names_the_first_difference(tmp_path):
-    runs.save_state(toy_gan(units=12), tmp_path, {})
+    checkpoints.save_state(toy_gan(units=12), tmp_path, {})
     wider = toy_gan(units=13)
     before = wider.get_weights()
     message = r"model/0003/mlp/hidden/kernel has shape \(4, 12\) there, \(4, 13\) here"
     with pytest.raises(runs.RunError, match=message):
-        runs.load_state(wider, tmp_path)
+        checkpoints.load_state(wider, tmp_path)
     for mine, theirs in zip(wider.get_weights(), before, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     sgd = toy_gan()
@@ -387,12 +387,12 @@ def test_the_checkpoint_of_another_model_names_the_first_difference(tmp_path):
     with pytest.raises(
         runs.RunError, match="where it has optimizer/[0-9]*/discriminator/hidden_kernel_velocity"
     ):
-        runs.load_state(sgd, tmp_path)
+        checkpoints.load_state(sgd, tmp_path)
     sockets = models.VAE.sockets((8, 8, 1), latent_dim=2)
     vae = models.VAE(*(networks.mlp(*shapes) for shapes in sockets.values()), latent_dim=2)
     vae.compile("adam")
     with pytest.raises(runs.RunError, match="of another model: model GAN there, VAE here"):
-        runs.load_state(vae, tmp_path)
+        checkpoints.load_state(vae, tmp_path)
 
 
 def test_bfloat16_variables_are_kept_exactly(tmp_path):
@@ -404,8 +404,8 @@ def test_bfloat16_variables_are_kept_exactly(tmp_path):
         return vae
 
     one, other = vae(), vae()
-    runs.save_state(one, tmp_path, {})
-    runs.load_state(other, tmp_path)
+    checkpoints.save_state(one, tmp_path, {})
+    checkpoints.load_state(other, tmp_path)
     for mine, theirs in zip(one.variables, other.variables, strict=True):
         assert mine.dtype == theirs.dtype
         np.testing.assert_array_equal(
@@ -444,7 +444,7 @@ def test_what_a_resumed_run_may_not_change(tmp_path):
         ),
         ({"config_text": config + "clipnorm = 1\n"}, "clipnorm was None, now 1"),
         ({"config_text": config, "examples": 40}, "was run with batches an epoch = 4, now 5"),
-        ({"config_text": config, "callbacks": []}, "was run with callbacks"),
+        ({"config_text": config, "callbacks": []}, "was run with callbacks that remember"),
         ({"config_text": config, "model": toy_gan(13)}, "of another model"),
     ):
         with pytest.raises(runs.RunError, match=message):
@@ -464,6 +464,38 @@ def test_a_resumption_elsewhere_is_noted(tmp_path, monkeypatch):
     versions = json.loads((tmp_path / "run" / "versions.json").read_text())
     assert versions["keras"] != "9.9.9"
     assert [other["keras"] for other in versions["resumed_with"]] == ["9.9.9"]
+
+
+def test_callbacks_without_a_memory_may_come_and_go(tmp_path):
+    def remembering():
+        return keras.callbacks.EarlyStopping("generator_loss", mode="min", patience=100)
+
+    class Onlooker(keras.callbacks.Callback):
+        pass
+
+    folder = tmp_path / "run"
+    run(folder, epochs=1, callbacks=[Onlooker(), remembering()])
+    document = folder / "checkpoint" / "position.json"
+    text = document.read_text()
+    assert [name for name, _ in json.loads(text)["position"]["callbacks"]] == ["EarlyStopping"]
+    # Checkpoints were written that list the others too, with no memory.
+    older = json.loads(text)
+    older["position"]["callbacks"].insert(0, ["Onlooker", None])
+    document.write_text(json.dumps(older))
+    with pytest.raises(runs.RunError, match=r"remember = \['EarlyStopping'\], now \[\]"):
+        run(folder, epochs=2, callbacks=[Onlooker()], resume=True)
+    stopping = remembering()
+    history = run(folder, epochs=2, callbacks=[stopping], sample_every=0, resume=True)
+    assert history["epoch"] == [1, 2]
+    assert stopping.best == min(history["generator_loss"])
+
+
+def test_keras_backup_is_refused(tmp_path):
+    backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+    with pytest.raises(runs.RunError, match="a run keeps its own checkpoint") as error:
+        run(tmp_path / "run", callbacks=[backup])
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_batches_must_be_resumable(tmp_path):
@@ -535,7 +567,7 @@ WORKER = """
 import sys
 from pathlib import Path
 from kill_and_resume import toy_batches, toy_callbacks, toy_gan
-from keras_gen import runs
+from keras_gen import checkpoints
 from test_runs import Interrupted, checkpoint, run
 
 place, here = Path(sys.argv[1]), sys.argv[2]
@@ -549,8 +581,8 @@ for line in sys.stdin:
             pass
     elif action == "copy":
         model = toy_gan()
-        position = runs.load_state(model, folder / "checkpoint")
-        runs.save_state(model, folder / f"copied_by_{here}", position)
+        position = checkpoints.load_state(model, folder / "checkpoint")
+        checkpoints.save_state(model, folder / f"copied_by_{here}", position)
     else:
         run(folder, resume=True, checkpoint_every=1)
     print("done", *checkpoint(folder), flush=True)
