@@ -201,8 +201,9 @@ class _CaptureScope(keras.StatelessScope):
                 f"the step writes to the variable '{variable.path}', which is not part of the "
                 "model: keep it, or the layer that owns it, as an attribute of the model"
             )
-        # No gradient flows through an assignment, as where one really assigns.
-        super().add_update((variable, value.detach()))
+        # As where one really assigns: no gradient flows through it, and what is kept is a copy,
+        # which later steps of an optimizer in place do not change.
+        super().add_update((variable, value.detach().clone()))
 
 
 def compile_with_inductor(graph, inputs):

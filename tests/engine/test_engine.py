@@ -60,6 +60,35 @@ def test_no_gradient_flows_through_an_assignment(jit):
     assert ops.convert_to_numpy(model.weight.value) == pytest.approx(1.0 - 0.1 * 2.0)
 
 
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
+def test_a_copy_of_a_weight_stays_what_it_was(jit):
+    """A target network: it keeps the weight from before the step, which then moves in place."""
+
+    class Target(keras_gen.GenerativeModel):
+        def __init__(self, **kwargs):
+            super().__init__(**kwargs)
+            self.weight = self.add_weight(shape=(3,), initializer="ones", name="weight")
+            self.before = self.add_weight(shape=(3,), trainable=False, name="before")
+
+        def train_step(self, data):
+            self.unpack(data)
+            self.before.assign(self.weight.value)
+            loss, _ = engine.minimize(
+                lambda: (ops.sum(2.0 * ops.convert_to_tensor(self.weight)), {}),
+                [self.weight],
+                self.optimizer,
+            )
+            return self.log(loss=loss)
+
+    model = Target()
+    model.compile(keras.optimizers.Adam(0.5), jit_compile=jit)
+    model.fit(np.zeros((4, 1), "float32"), batch_size=4, verbose=0)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model.before.value), np.ones(3))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(model.weight.value), 0.5 * np.ones(3), rtol=1e-5
+    )
+
+
 def test_input_gradient_of_a_cube_and_of_its_gradient():
     x = ops.array([[1.0, -2.0], [0.5, 3.0]])
     first = engine.input_gradient(lambda x: ops.sum(x**3, axis=1), x)
