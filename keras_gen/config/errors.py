@@ -1,6 +1,6 @@
 """The error of a config: one line that names the field, what was expected and what came."""
 
-import difflib
+from keras_gen.data.errors import nearest
 
 
 class ConfigError(ValueError):
@@ -22,12 +22,10 @@ def did_you_mean(word, known):
         known: the words there are.
 
     Returns:
-        `"; did you mean 'x'? (known: ...)"`, without the question where nothing is near.
+        `"; did you mean 'x'? known: ..."`, without the question where nothing is near.
     """
-    known = [str(name) for name in known]
-    near = difflib.get_close_matches(str(word), known, n=1, cutoff=0.5)
-    question = f"; did you mean {near[0]!r}?" if near else ";"
-    return f"{question} known: {', '.join(sorted(known))}"
+    question = nearest(word, known) or ";"
+    return f"{question} known: {', '.join(sorted(map(str, known)))}"
 
 
 def look_up(field, word, known):

@@ -24,7 +24,7 @@ def nearest(word, known):
     Returns:
         `"; did you mean 'x'?"`, or an empty string where nothing is close.
     """
-    matches = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.6)
+    matches = difflib.get_close_matches(str(word), [str(name) for name in known], n=1, cutoff=0.5)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 
 
