@@ -242,7 +242,7 @@ def random_access(name, split, data_dir, command, skip=None):
         return tfds.data_source(
             name, split=split, data_dir=folder(data_dir), download=False, decoders=decoders
         )
-    except NotImplementedError:
+    except NotImplementedError:  # prepared as TFRecords, which have no random access
         return None
     except AssertionError as error:
         raise unprepared(name, data_dir, command) from error
