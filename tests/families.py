@@ -130,4 +130,18 @@ CASES = (
         value_range=(-1.0, 1.0),
         labels=True,
     ),
+    Case(
+        "wgan_gp",
+        lambda: fill(
+            models.GAN,
+            {**CONV_GAN, "discriminator": small_conv(networks.conv_encoder, output_bias=False)},
+            latent_dim=4,
+            adversarial_loss="wasserstein",
+            penalty="wgan_gp",
+            discriminator_steps=2,
+        ),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+    ),
 )

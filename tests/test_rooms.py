@@ -97,7 +97,8 @@ def test_no_room_is_a_drawer_for_odds_and_ends():
 def test_a_family_is_one_registered_file_of_250_lines_that_inherits_from_no_other():
     from keras_gen.models import FAMILIES
 
-    papers = [path for path in (HOUSE / "models").glob("*/*.py") if path.stem != "__init__"]
+    parts = {"__init__", "penalties"}  # a wing's pure functions, which hold no family
+    papers = [path for path in (HOUSE / "models").glob("*/*.py") if path.stem not in parts]
     assert sorted(FAMILIES) == sorted(path.stem for path in papers)
     for name, family in FAMILIES.items():
         assert family.__module__.endswith(f".{name}")

@@ -87,6 +87,11 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
             if name in cls.__dict__:
                 setattr(cls, name, _attended(cls.__dict__[name], name == "train_step"))
 
+    def add_term(self, term):
+        """Declare one more term of this model's loss: one that an argument switches on."""
+        self.terms = (*self.terms, term)
+        self._terms[term] = Term(term)
+
     def _state(self, name, shape=(), value=0):
         return self.add_weight(
             shape=shape,

@@ -8,6 +8,7 @@ from toys import Seen, constant, linear, number, numpy
 
 from keras_gen import engine
 from keras_gen.models import GAN
+from keras_gen.models.adversarial.penalties import PENALTIES
 
 LOSSES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein")
 PLAYERS = ("discriminator", "generator")
@@ -49,7 +50,7 @@ class Game:
         if player == "generator":
             return self.model.generator_objective(self.noise, None, True)
         real = ops.convert_to_tensor(self.real)
-        return self.model.discriminator_objective(real, self.noise, None, True)
+        return self.model.discriminator_objective(real, self.noise, None, None, True)
 
     def loss(self, player):
         return number(self.objective(player)[0])
@@ -195,7 +196,8 @@ def test_the_best_discriminator_is_the_ratio_of_the_densities():
     real = ops.convert_to_tensor(np.array([[0], [0], [0], [1]], "float32"))
     noise = ops.zeros((4, 1))
     (loss, _), gradients = engine.value_and_grad(
-        lambda: model.discriminator_objective(real, noise, None, True), critic.trainable_variables
+        lambda: model.discriminator_objective(real, noise, None, None, True),
+        critic.trainable_variables,
     )
     p, q = np.array([0.75, 0.25]), np.array([0.0, 1.0])
     m = (p + q) / 2
@@ -232,7 +234,7 @@ def test_both_networks_of_a_conditional_gan_are_told_the_class():
     labels = ops.convert_to_tensor(np.array([2, 0], "int32"))
     noise = np.array([[0.5, -1.0], [2.0, 3.0]], "float32")
     model.discriminator_objective(
-        ops.convert_to_tensor(x), ops.convert_to_tensor(noise), labels, False
+        ops.convert_to_tensor(x), ops.convert_to_tensor(noise), None, labels, False
     )
     one_hot = np.array([[0, 0, 1], [1, 0, 0]])
     (to_generator,), (real, fake) = given["generator"].all, given["discriminator"].all
@@ -280,3 +282,32 @@ def test_sockets():
 def test_what_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         GAN(small(1, 1), small(1, 1), latent_dim=1, **options)
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.5, 2.0])
+def test_the_gradient_penalty_of_a_linear_critic_is_its_closed_form(slope):
+    # D(x) = slope * x_0: |d D / dx| = slope everywhere, so the penalty is (slope - 1)^2.
+    rng = np.random.default_rng(3)
+    real, fake = rng.normal(size=(2, 5, 4)).astype("float32")
+    mix = rng.uniform(size=(5, 1)).astype("float32")
+    values = PENALTIES["wgan_gp"](
+        lambda x: slope * x[:, :1], *map(ops.convert_to_tensor, (real, fake, mix))
+    )
+    np.testing.assert_allclose(ops.convert_to_numpy(values), np.full(5, (slope - 1) ** 2), 1e-5)
+
+
+def test_the_gradient_penalty_looks_between_data_and_samples():
+    # D(x) = x^2 / 2: the slope is x itself, so the penalty shows where the critic was asked.
+    real, fake, mix = np.array([[4.0]]), np.array([[8.0]]), np.array([[0.25]])
+    (value,) = PENALTIES["wgan_gp"](
+        lambda x: 0.5 * x**2,
+        *(ops.convert_to_tensor(a.astype("float32")) for a in (real, fake, mix)),
+    )
+    assert float(value) == pytest.approx((0.25 * 4 + 0.75 * 8 - 1) ** 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [{"penalty": "wgan-gp"}, {"penalty_weight": -1.0}])
+def test_an_unknown_penalty_or_a_negative_weight_is_refused(wrong):
+    generator, discriminator = keras.Sequential(), keras.Sequential()
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        GAN(generator, discriminator, latent_dim=2, **wrong)

@@ -4,18 +4,20 @@ from keras import ops
 
 from keras_gen import engine
 from keras_gen.losses import adversarial_loss as loss_named
+from keras_gen.models.adversarial.penalties import PENALTIES
 from keras_gen.models.base import GenerativeModel
 
 
 class GAN(GenerativeModel):
     """Generative adversarial network; the loss is an argument, labels are optional.
 
-    `discriminator: minimize mean(loss.discriminator(D(x), D(G(z))))`
+    `discriminator: minimize mean(loss.discriminator(D(x), D(G(z)))) + penalty_weight * penalty`
     `generator:     minimize mean(loss.generator(D(G(z))))`, `z ~ N(0, I)`
 
     Each train step takes `discriminator_steps` steps of the discriminator on the batch, each
     with fresh noise and a generator that does not learn from it, then one of the generator with
-    fresh noise and a discriminator that does not. DCGAN and LSGAN are configs of this family.
+    fresh noise and a discriminator that does not. DCGAN, LSGAN and WGAN-GP are configs of this
+    family.
 
     Args:
         generator: `(batch, latent_dim [+ num_classes]) -> (batch, height, width, channels)`.
@@ -23,6 +25,8 @@ class GAN(GenerativeModel):
         latent_dim: Size of z.
         adversarial_loss: "minimax", "non_saturating", "least_squares", "hinge", "wasserstein"
             (which needs a penalty or clipping to be of use).
+        penalty: "wgan_gp", or `None`: what the discriminator pays for its slope.
+        penalty_weight: Weight of the penalty: lambda.
         discriminator_steps: Discriminator steps a train step: k of the paper's algorithm 1.
         ema: Decay of the generator's averaged copy, with which `sample` then generates;
             `None` keeps no average.
@@ -43,6 +47,8 @@ class GAN(GenerativeModel):
         *,
         latent_dim: int,
         adversarial_loss: str = "non_saturating",
+        penalty: str | None = None,
+        penalty_weight: float = 10.0,
         discriminator_steps: int = 1,
         ema: float | None = None,
         num_classes: int | None = None,
@@ -51,14 +57,23 @@ class GAN(GenerativeModel):
         super().__init__(**kwargs)
         if discriminator_steps < 1:
             raise ValueError(f"discriminator_steps must be 1 or more; got {discriminator_steps!r}.")
+        if penalty is not None and penalty not in PENALTIES:
+            raise ValueError(f"penalty must be None or one of {[*PENALTIES]}; got {penalty!r}.")
+        if penalty_weight < 0:
+            raise ValueError(f"penalty_weight must not be negative; got {penalty_weight!r}.")
         self.generator = generator
         self.discriminator = discriminator
         self.latent_dim = latent_dim
         self.adversarial_loss = adversarial_loss
+        self.penalty = penalty
+        self.penalty_weight = penalty_weight
         self.discriminator_steps = discriminator_steps
         self.ema = ema
         self.num_classes = num_classes
         self._loss = loss_named(adversarial_loss)
+        self._penalty = PENALTIES.get(penalty)
+        if self._penalty is not None:
+            self.add_term("penalty")
         self.generator_average = None if ema is None else self.average_of(generator, ema)
 
     @staticmethod
@@ -73,9 +88,11 @@ class GAN(GenerativeModel):
     def train_step(self, data):
         real, labels = self.unpack(data)
         for _ in range(self.discriminator_steps):
-            noise = self.draw_noise(real)
-            d_loss, scores = engine.minimize(
-                lambda noise=noise: self.discriminator_objective(real, noise, labels, True),
+            noise, mix = self.draw_noise(real), self.draw_mix(real)
+            d_loss, terms = engine.minimize(
+                lambda noise=noise, mix=mix: self.discriminator_objective(
+                    real, noise, mix, labels, True
+                ),
                 self.discriminator.trainable_variables,
                 self.optimizer["discriminator"],
             )
@@ -85,29 +102,40 @@ class GAN(GenerativeModel):
             self.generator.trainable_variables,
             self.optimizer["generator"],
         )
-        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **scores)
+        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
 
     def test_step(self, data):
         real, labels = self.unpack(data)
-        noise = self.draw_noise(real)
-        d_loss, scores = self.discriminator_objective(real, noise, labels, False)
+        noise, mix = self.draw_noise(real), self.draw_mix(real)
+        d_loss, terms = self.discriminator_objective(real, noise, mix, labels, False)
         g_loss, _ = self.generator_objective(noise, labels, False)
-        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **scores)
+        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
 
     def draw_noise(self, x):
         return self.normal((ops.shape(x)[0], self.latent_dim))
 
-    def discriminator_objective(self, real, noise, labels, training):
+    def draw_mix(self, x):
+        """Where between data and samples the penalty looks; nothing where there is none."""
+        if self._penalty is None:
+            return None
+        return self.uniform((ops.shape(x)[0], *[1] * (len(x.shape) - 1)))
+
+    def discriminator_objective(self, real, noise, mix, labels, training):
         """The discriminator's loss; its mean probability of "real" on both sides beside it."""
         fake = ops.stop_gradient(self.generate(noise, labels, training))
         real_logits = self.judge(real, labels, training)
         fake_logits = self.judge(fake, labels, training)
         loss = ops.mean(self._loss.discriminator(real_logits, fake_logits))
-        scores = {
+        terms = {
             "real_score": ops.mean(ops.sigmoid(ops.cast(real_logits, "float32"))),
             "fake_score": ops.mean(ops.sigmoid(ops.cast(fake_logits, "float32"))),
         }
-        return loss, scores
+        if self._penalty is not None:
+            penalty = ops.mean(
+                self._penalty(lambda x: self.judge(x, labels, training), real, fake, mix)
+            )
+            loss, terms["penalty"] = loss + self.penalty_weight * penalty, penalty
+        return loss, terms
 
     def generator_objective(self, noise, labels, training):
         """The generator's loss on what it makes of `noise`."""
