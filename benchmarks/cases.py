@@ -148,7 +148,7 @@ def read(name, **overrides):
 
 
 def _enlargement(side):
-    """`(side, 8)`: what weight each of 8 pixels has in `side` pixels, in a straight line between."""
+    """`(side, 8)`: the weights of 8 pixels in each of `side` on straight lines between them."""
     places = np.linspace(0, 7, side)
     rows = [np.interp(places, np.arange(8), pixel) for pixel in np.eye(8)]
     return np.stack(rows, axis=1).astype("float32")

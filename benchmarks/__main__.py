@@ -1,0 +1,161 @@
+"""The command line: `python -m benchmarks [CASE...]`, `python -m benchmarks report FILE...`."""
+
+import importlib.util
+import os
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import cases, device, harness, registry
+
+FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+RESULTS = Path(__file__).parent / "results"
+# What a contestant imports besides its backend.
+ALSO_NEEDED = {("jax", "native"): "optax"}
+
+Device = StrEnum("Device", device.DEVICES)
+Scaling = StrEnum("Scaling", list(harness.SCALES))
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[CASE]...", help="Cases. [default: all]")
+    ] = None,
+    backends: Annotated[str, typer.Option(help="jax, tensorflow, torch.")] = ",".join(
+        registry.BACKENDS
+    ),
+    against: Annotated[
+        str, typer.Option(help="native, keras; empty for keras-gen alone.")
+    ] = ",".join(registry.RIVALS),
+    repeats: Annotated[int, typer.Option(min=1, help="Fresh processes a contestant.")] = 5,
+    out: Annotated[Path | None, typer.Option(help="Folder of the rows. [default: results]")] = None,
+    device_: Annotated[Device, typer.Option("--device")] = Device.cpu,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads a step. [default: all cores]")
+    ] = None,
+    seconds: Annotated[
+        float, typer.Option(min=0.05, help="Timed train steps a process, in seconds.")
+    ] = 3.0,
+    loss_steps: Annotated[
+        int, typer.Option(min=2, help="Train steps until the loss is read.")
+    ] = harness.worker.LOSS_STEPS,
+    fit: Annotated[bool, typer.Option("--fit", help="Time epochs of fit as well.")] = False,
+    scaling: Annotated[
+        Scaling | None, typer.Option(help="A curve in place of the cases as they are.")
+    ] = None,
+):
+    """Race keras-gen against stock Keras and code written by hand for each backend.
+
+    Writes JSON lines as it goes; `report FILE...` makes tables and a chart of them.
+    """
+    wanted = _chosen("--backends", backends, registry.BACKENDS)
+    rivals = _chosen("--against", against, registry.RIVALS)
+    names = _chosen("CASE", ",".join(names or ()), cases.known())
+    _check_packages(wanted, rivals)
+    threads = threads or os.cpu_count()
+    settings = harness.Settings(device_.value, threads, seconds, loss_steps, repeats, fit)
+    if scaling is None:
+        races = harness.races(names or cases.known(), wanted, rivals)
+    else:
+        names = names or harness.SCALING_CASES
+        _check_scalable(names, scaling.value)
+        races = harness.scaling_races(scaling.value, names, wanted, rivals)
+        settings = harness.scaled_down(settings)
+    path = harness.new_file(RESULTS if out is None else out)
+    typer.echo(f"{threads} threads, {device_.value}, {device.PRECISION}", err=True)
+    try:
+        failed = harness.run(races, settings, path)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; what was measured is in {path}", err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    typer.echo(str(path))
+    if failed:
+        typer.echo(f'{failed} processes failed: see "error" in {path}', err=True)
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def report(
+    files: Annotated[list[Path], typer.Argument(help="JSON lines of one or more runs.")],
+    table: Annotated[Path | None, typer.Option(help="The Markdown file. [default: stdout]")] = None,
+    chart: Annotated[Path | None, typer.Option(help="A bar chart, .png.")] = None,
+):
+    """Make tables and a chart of what runs measured."""
+    from . import chart as charts
+    from . import report as reports
+
+    for file in files:
+        if not file.is_file():
+            _refuse(f"{file}: no such file")
+    try:
+        rows = reports.read(files)
+    except ValueError as error:
+        _refuse(str(error))
+    text = reports.markdown(rows)
+    if table is None:
+        typer.echo(text)
+    else:
+        table.write_text(text, encoding="utf-8")
+        typer.echo(f"table  {table}")
+    if chart is not None:
+        if importlib.util.find_spec("matplotlib") is None:
+            _refuse("--chart needs matplotlib: pip install 'keras-gen[benchmark]'")
+        charts.draw(rows, chart)
+        typer.echo(f"chart  {chart}")
+
+
+def main():
+    """Runs the races, or `report` where that is the first word."""
+    arguments = sys.argv[1:]
+    app(arguments if arguments[:1] == ["report"] else ["run", *arguments])
+
+
+def _chosen(option, text, known):
+    """The words of a list with commas, checked."""
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    for word in words:
+        if word not in known:
+            _refuse(f"{option}: nothing is called {word!r}; known: {', '.join(known)}")
+    return words
+
+
+def _check_packages(backends, rivals):
+    if not backends:
+        _refuse(f"--backends: give one or more of {', '.join(registry.BACKENDS)}")
+    needed = list(backends)
+    needed += [
+        package
+        for (backend, rival), package in ALSO_NEEDED.items()
+        if backend in backends and rival in rivals
+    ]
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
+    if missing:
+        _refuse(
+            f"{', '.join(missing)} not installed here: pip install 'keras-gen[benchmark]', or "
+            "leave out with --backends or --against"
+        )
+
+
+def _check_scalable(names, kind):
+    for name in names:
+        case = cases.read(name)
+        networks = [case.model[socket] for socket in case.sockets]
+        if kind == "side" and len(case.shape) != 3:
+            _refuse(f"--scaling side: the data of {name} are no images")
+        if kind == "width" and not all("width" in network for network in networks):
+            _refuse(f"--scaling width: the networks of {name} have no width")
+
+
+def _refuse(message):
+    typer.echo(f"benchmark: {message}", err=True)
+    raise typer.Exit(WRONG_INPUT)
+
+
+if __name__ == "__main__":
+    main()
