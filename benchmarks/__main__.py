@@ -89,12 +89,13 @@ def report(
     """Make tables and a chart of what runs measured."""
     from . import chart as charts
     from . import report as reports
+    from . import results
 
     for file in files:
         if not file.is_file():
             _refuse(f"{file}: no such file")
     try:
-        rows = reports.read(files)
+        rows = results.read(files)
     except ValueError as error:
         _refuse(str(error))
     text = reports.markdown(rows)

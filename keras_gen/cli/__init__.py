@@ -9,6 +9,7 @@ import functools
 import importlib
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -188,6 +189,20 @@ def export(
         _print_json(run=str(folder), format=format, out=str(written))
     elif not quiet:
         print(f"exported {written}")
+
+
+# What follows the word is the harness' own to read, --help too.
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def benchmark(context: typer.Context):
+    """Race keras-gen against stock Keras and code written by hand for each backend."""
+    root, package = files.benchmarks()
+    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", package, *context.args]
+    raise typer.Exit(subprocess.run(command, env=environment).returncode)
 
 
 @app.command(name="list")

@@ -43,6 +43,13 @@ def presets():
     return found
 
 
+def benchmarks():
+    """Where the benchmark lies: `(folder to import from, name of the package)`."""
+    if (PACKAGE / "benchmarks").is_dir():
+        return PACKAGE.parent, f"{PACKAGE.name}.benchmarks"
+    return PACKAGE.parent, "benchmarks"
+
+
 def read(config, overrides=()):
     """Reads and checks a config.
 

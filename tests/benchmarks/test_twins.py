@@ -1,0 +1,80 @@
+"""Every contestant computes the same loss and the same gradients from the same weights."""
+
+import importlib
+
+import keras
+import numpy as np
+import pytest
+
+from benchmarks import cases, reference, registry
+from benchmarks.keras_gen_model import model_of
+
+pytestmark = pytest.mark.slow
+BACKEND = keras.backend.backend()
+TOLERANCE = 1e-4
+# A bias before a normalization, and what a Wasserstein loss cannot see, have a true gradient of
+# 0: there both sides hold rounding alone.
+NOTHING = 1e-5
+MODES = [
+    (contestant, mode)
+    for (backend, contestant), (_, _, modes) in registry.CONTESTANTS.items()
+    if backend == BACKEND and contestant in registry.RIVALS
+    for mode in modes
+]
+
+
+@pytest.fixture(scope="module", params=cases.known())
+def race(request):
+    """`(case, weights, batch, draws, what keras-gen met)` at a small size."""
+    case = cases.read(request.param, batch=8, width=8)
+    keras.utils.set_random_seed(0)
+    model = model_of(case)
+    rng = np.random.default_rng(0)
+    weights = {
+        # Biases of 0 would hide an addition that a twin forgot.
+        socket: [
+            array + 0.05 * rng.random(array.shape, "float32")
+            for array in getattr(model, socket).get_weights()
+        ]
+        for socket in case.sockets
+    }
+    batch = case.examples(case.batch_size)
+    return case, weights, batch, *reference.gradients(case, weights, batch)
+
+
+def difference(ours, theirs):
+    """Norm of the difference, relative to the norm of the reference."""
+    ours, theirs = np.asarray(ours, "float64"), np.asarray(theirs, "float64")
+    assert ours.shape == theirs.shape
+    return np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), NOTHING / TOLERANCE)
+
+
+@pytest.mark.parametrize(("contestant", "mode"), MODES)
+def test_same_weights_and_batch_give_the_same_loss_and_gradients(race, contestant, mode):
+    case, weights, batch, draws, expected = race
+    module, name, modes = registry.CONTESTANTS[BACKEND, contestant]
+    module = importlib.import_module(f"benchmarks.{module}")
+    assert tuple(module.MODES) == modes
+    got = getattr(module, name)(case, mode, weights).gradients(batch, draws)
+    assert set(got) == set(expected)
+    for player, (loss, gradients) in expected.items():
+        assert difference(got[player][0], loss) < TOLERANCE, player
+        for i, (ours, theirs) in enumerate(zip(got[player][1], gradients, strict=True)):
+            assert difference(ours, theirs) < TOLERANCE, f"{player}, variable {i}"
+
+
+def test_the_reference_draws_what_the_algorithm_says_and_leaves_the_weights(race):
+    case, weights, batch, draws, expected = race
+    noise, mix = (8, case.latent_dim), (8, *[1] * len(case.shape))
+    steps = case.model.get("discriminator_steps", 1)
+    penalized = case.model.get("penalty") is not None
+    if case.twin == "vae":
+        assert [draw.shape for draw in draws] == [noise]
+        assert list(expected) == ["model"]
+    else:
+        one_step = [noise, mix] if penalized else [noise]
+        assert [draw.shape for draw in draws] == one_step * steps + [noise]
+        assert list(expected) == ["discriminator", "generator"]
+    for loss, gradients in expected.values():
+        assert np.isfinite(loss)
+        assert any(np.abs(gradient).max() > 0 for gradient in gradients)
