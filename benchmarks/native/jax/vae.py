@@ -1,0 +1,79 @@
+"""The variational autoencoder with a Bernoulli likelihood, one pure train step."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from .. import plan  # noqa: TID252
+from . import networks
+
+
+class VAE:
+    """Pure functions of one case.
+
+    Args:
+        case: A `benchmarks.cases.Case`.
+    """
+
+    def __init__(self, case):
+        self.latent_dim = case.latent_dim
+        self.networks = plan.networks(case)
+        self.optimizer = networks.adam(case, "model", self.networks.values())
+
+    def initial(self, weights):
+        """The state of training: parameters, running statistics, moments, key."""
+        loaded = {
+            name: networks.load(network, weights and weights[name])
+            for name, network in self.networks.items()
+        }
+        parameters = {name: own for name, (own, _) in loaded.items()}
+        return {
+            "parameters": parameters,
+            "statistics": {name: running for name, (_, running) in loaded.items()},
+            "moments": self.optimizer.init(parameters),
+            "key": jax.random.key(0),
+        }
+
+    def step(self, state, x):
+        """One train step on `(batch, ...)`: `-> (state, {term: number})`."""
+        key, draw = jax.random.split(state["key"])
+        noise = jax.random.normal(draw, (x.shape[0], self.latent_dim))
+        (_, (terms, statistics)), gradients = jax.value_and_grad(self._objective, has_aux=True)(
+            state["parameters"], state["statistics"], x, noise
+        )
+        updates, moments = self.optimizer.update(gradients, state["moments"])
+        parameters = optax.apply_updates(state["parameters"], updates)
+        state = dict(parameters=parameters, statistics=statistics, moments=moments, key=key)
+        return state, terms
+
+    def sample(self, state, key, count):
+        """Means of p(x | z) for `count` codes from the prior."""
+        noise = jax.random.normal(key, (count, self.latent_dim))
+        logits, _ = self._run("decoder", state["parameters"], state["statistics"], noise, False)
+        return jax.nn.sigmoid(logits)
+
+    def gradients(self, state, x, draws):
+        """`{player: (loss, gradients in Keras' layout)}`, nothing updated."""
+        objective = jax.jit(jax.value_and_grad(self._objective, has_aux=True))
+        (loss, _), gradients = objective(state["parameters"], state["statistics"], x, *draws)
+        arrays = [
+            networks.in_keras_layout(network, gradients[name])
+            for name, network in self.networks.items()
+        ]
+        return {"model": (float(loss), sum(arrays, []))}
+
+    def _objective(self, parameters, statistics, x, noise):
+        moments, encoder = self._run("encoder", parameters, statistics, x, True)
+        mean, log_variance = jnp.split(moments, 2, axis=-1)
+        z = mean + jnp.exp(0.5 * log_variance) * noise
+        logits, decoder = self._run("decoder", parameters, statistics, z, True)
+        nats = optax.sigmoid_binary_cross_entropy(logits, x)
+        reconstruction = nats.sum() / len(x)
+        divergence = jnp.exp(log_variance) - 1 - log_variance + jnp.square(mean)
+        kl = 0.5 * divergence.sum() / len(x)
+        loss = reconstruction + kl
+        terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+        return loss, (terms, {"encoder": encoder, "decoder": decoder})
+
+    def _run(self, name, parameters, statistics, x, training):
+        return networks.apply(self.networks[name], parameters[name], statistics[name], x, training)
