@@ -12,14 +12,16 @@ import typer
 from . import cases, device, harness, registry
 
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
-RESULTS = Path(__file__).parent / "results"
+# An installed package is no place for results.
+IN_CHECKOUT = __package__ == "benchmarks"
+RESULTS = Path(__file__).parent / "results" if IN_CHECKOUT else Path("benchmark_results")
 # What a contestant imports besides its backend.
 ALSO_NEEDED = {("jax", "native"): "optax"}
 
 Device = StrEnum("Device", device.DEVICES)
 Scaling = StrEnum("Scaling", list(harness.SCALES))
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
 
 @app.command()
@@ -52,7 +54,8 @@ def run(
 ):
     """Race keras-gen against stock Keras and code written by hand for each backend.
 
-    Writes JSON lines as it goes; `report FILE...` makes tables and a chart of them.
+    Writes JSON lines as it goes; `report FILE... --table out.md --chart out.png` makes tables and
+    a chart of them.
     """
     wanted = _chosen("--backends", backends, registry.BACKENDS)
     rivals = _chosen("--against", against, registry.RIVALS)
@@ -112,9 +115,10 @@ def report(
 
 
 def main():
-    """Runs the races, or `report` where that is the first word."""
+    """Runs the races, or what else the first word names."""
     arguments = sys.argv[1:]
-    app(arguments if arguments[:1] == ["report"] else ["run", *arguments])
+    named = arguments[:1] in (["run"], ["report"])
+    app(arguments if named else ["run", *arguments], prog_name=f"python -m {__package__}")
 
 
 def _chosen(option, text, known):

@@ -5,6 +5,7 @@ from unittest import mock
 
 import keras
 import numpy as np
+
 from keras_gen import engine
 
 from .keras_gen_model import model_of

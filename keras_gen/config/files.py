@@ -45,9 +45,8 @@ def presets():
 
 def benchmarks():
     """Where the benchmark lies: `(folder to import from, name of the package)`."""
-    if (PACKAGE / "benchmarks").is_dir():
-        return PACKAGE.parent, f"{PACKAGE.name}.benchmarks"
-    return PACKAGE.parent, "benchmarks"
+    shipped = (PACKAGE / "benchmarks").is_dir()
+    return PACKAGE.parent, f"{PACKAGE.name}.benchmarks" if shipped else "benchmarks"
 
 
 def read(config, overrides=()):
