@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 from keras_gen.engine.draws import serve_random
+from keras_gen.engine.kernels import fast_kernels
 
 _backend = keras.backend.backend()
 if _backend == "jax":
@@ -39,6 +40,7 @@ else:
 __all__ = [
     "StepAdapter",
     "apply_gradients",
+    "fast_kernels",
     "input_gradient",
     "minimize",
     "serve_random",

@@ -492,7 +492,7 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         self._stepping = True
         self._stream = self._streams[TRAINING if training else EVALUATION]
         try:
-            with engine.serve_random(self._stream):
+            with engine.serve_random(self._stream), engine.fast_kernels():
                 yield
                 if training:
                     self._update_averages()
