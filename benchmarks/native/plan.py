@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-STRIDE = 2
+KERNEL, STRIDE = 4, 2
 SMALLEST_SIDE = 7
 WIDEST = 8
 LEAKY_SLOPE = 0.2
@@ -15,8 +15,8 @@ ADAM_EPSILON = 1e-7
 
 DEFAULTS = {
     "mlp": {"units": (256,), "activation": "relu"},
-    "conv_encoder": {"width": 32, "kernel_size": 4, "activation": "leaky_relu"},
-    "conv_decoder": {"width": 32, "kernel_size": 4, "activation": "relu"},
+    "conv_encoder": {"width": 32, "activation": "leaky_relu"},
+    "conv_decoder": {"width": 32, "activation": "relu"},
 }
 SHARED_DEFAULTS = {
     "normalization": None,
@@ -38,28 +38,26 @@ class Dense(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """Kernel `(side, side, inputs, outputs)`, stride 2, "same"."""
+    """Kernel `(4, 4, inputs, outputs)`, stride 2, "same"."""
 
-    side: int
     inputs: int
     outputs: int
     bias: bool
 
     def shapes(self):
-        return [(self.side, self.side, self.inputs, self.outputs)] + [(self.outputs,)] * self.bias
+        return [(KERNEL, KERNEL, self.inputs, self.outputs)] + [(self.outputs,)] * self.bias
 
 
 class ConvTranspose(NamedTuple):
-    """Keras' kernel `(side, side, outputs, inputs)`, stride 2, "same", cropped to `grid`."""
+    """Keras' kernel `(4, 4, outputs, inputs)`, stride 2, "same", cropped to `grid`."""
 
-    side: int
     inputs: int
     outputs: int
     bias: bool
     grid: tuple
 
     def shapes(self):
-        return [(self.side, self.side, self.outputs, self.inputs)] + [(self.outputs,)] * self.bias
+        return [(KERNEL, KERNEL, self.outputs, self.inputs)] + [(self.outputs,)] * self.bias
 
 
 class BatchNorm(NamedTuple):
@@ -94,6 +92,11 @@ class Network(NamedTuple):
 
     layers: list
     initializer: str
+
+    @property
+    def size(self):
+        """How many numbers its weights are."""
+        return sum(math.prod(shape) for layer in self.layers for shape in layer.shapes())
 
     @property
     def dense_only(self):
@@ -216,7 +219,7 @@ def _conv_encoder(options, input_shape, output_shape):
     layers, channels = [], input_shape[-1]
     for i, width in enumerate(filters):
         normalize = options["normalization"] == "batch" and i > 0
-        layers.append(Conv(options["kernel_size"], channels, width, not normalize))
+        layers.append(Conv(channels, width, not normalize))
         layers += _finish(options, width, normalize)
         channels = width
     features = math.prod(grids[-1]) * channels
@@ -230,15 +233,15 @@ def _conv_encoder(options, input_shape, output_shape):
 def _conv_decoder(options, input_shape, output_shape):
     grids, filters = (stage[::-1] for stage in _stages(output_shape[:2], options["width"]))
     normalize = options["normalization"] == "batch"
-    channels, side = filters[0], options["kernel_size"]
+    channels = filters[0]
     coarsest = (*grids[0], channels)
     layers = [Dense(math.prod(input_shape), math.prod(coarsest), not normalize), Reshape(coarsest)]
     layers += _finish(options, channels, normalize)
     for width, grid in zip(filters[1:], grids[1:-1], strict=True):
-        layers.append(ConvTranspose(side, channels, width, not normalize, grid))
+        layers.append(ConvTranspose(channels, width, not normalize, grid))
         layers += _finish(options, width, normalize)
         channels = width
-    last = ConvTranspose(side, channels, output_shape[-1], options["output_bias"], grids[-1])
+    last = ConvTranspose(channels, output_shape[-1], options["output_bias"], grids[-1])
     return [*layers, last]
 
 

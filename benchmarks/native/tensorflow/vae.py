@@ -1,0 +1,57 @@
+"""The variational autoencoder with a Bernoulli likelihood."""
+
+import tensorflow as tf
+
+from .. import plan  # noqa: TID252
+from .networks import Adam, Network
+
+
+class VAE(tf.Module):
+    """Variables, train step and sampling of one case.
+
+    Args:
+        case: A `benchmarks.cases.Case`.
+        weights: `{network: [array, ...]}` in Keras' order, or `None`.
+    """
+
+    terms = ("loss", "reconstruction", "kl")
+
+    def __init__(self, case, weights):
+        super().__init__()
+        self.latent_dim = case.latent_dim
+        self.networks = {
+            name: Network(network, weights and weights[name])
+            for name, network in plan.networks(case).items()
+        }
+        self._weights = [network.weights for network in self.networks.values()]
+        self._optimizer = Adam(case, "model", sum(self._weights, []))
+
+    def step(self, x):
+        """One train step on `(batch, ...)`; returns its `terms` in order."""
+        noise = tf.random.normal((x.shape[0], self.latent_dim))
+        terms, gradients = self._loss_and_gradients(x, noise)
+        self._optimizer.apply(sum(gradients, []))
+        return terms
+
+    def sample(self, count):
+        """Means of p(x | z) for `count` codes from the prior."""
+        noise = tf.random.normal((count, self.latent_dim))
+        return tf.sigmoid(self.networks["decoder"](noise, False))
+
+    def gradients(self, x, draws):
+        """`{player: (loss, gradients)}`, nothing updated."""
+        terms, gradients = self._loss_and_gradients(x, *draws)
+        ordered = map(Network.in_keras_order, self.networks.values(), gradients)
+        return {"model": (terms[0], sum(ordered, []))}
+
+    def _loss_and_gradients(self, x, noise):
+        with tf.GradientTape() as tape:
+            mean, log_variance = tf.split(self.networks["encoder"](x, True), 2, axis=-1)
+            z = mean + tf.exp(0.5 * log_variance) * noise
+            logits = self.networks["decoder"](z, True)
+            nats = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
+            reconstruction = tf.reduce_sum(nats) / x.shape[0]
+            divergence = tf.exp(log_variance) - 1 - log_variance + tf.square(mean)
+            kl = 0.5 * tf.reduce_sum(divergence) / x.shape[0]
+            loss = reconstruction + kl
+        return (loss, reconstruction, kl), tape.gradient(loss, self._weights)
