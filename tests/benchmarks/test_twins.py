@@ -33,7 +33,7 @@ def race(request):
     weights = {
         # Biases of 0 would hide an addition that a twin forgot.
         socket: [
-            array + 0.05 * rng.random(array.shape, "float32")
+            array + 0.1 * (rng.random(array.shape, "float32") - 0.5)
             for array in getattr(model, socket).get_weights()
         ]
         for socket in case.sockets
