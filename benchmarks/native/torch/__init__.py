@@ -1,0 +1,14 @@
+"""The cases in plain PyTorch, as its best users write them."""
+
+from .gan import Gan
+from .training import MODES
+from .vae import Vae
+
+__all__ = ["MODES", "Native"]
+
+TWINS = {"vae": Vae, "gan": Gan}
+
+
+def Native(case, mode, weights, steps_per_call=1):
+    """The twin of the case's family; arguments as every contestant's."""
+    return TWINS[case.twin](case, mode, weights, steps_per_call)

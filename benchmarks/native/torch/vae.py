@@ -1,0 +1,45 @@
+"""The variational autoencoder with a Bernoulli decoder."""
+
+import torch
+from torch.nn import functional as F
+
+from .training import Trainer
+
+
+class Vae(Trainer):
+    """The twin of keras-gen's `VAE`; arguments as every contestant's."""
+
+    def __init__(self, case, mode, weights, steps_per_call=1):
+        super().__init__(case, mode, weights, steps_per_call)
+        self.encoder, self.decoder = self.networks["encoder"], self.networks["decoder"]
+        self.optimizer = self.adam("model", self.networks)
+        self.step = self.whole(self.step)
+
+    def losses_of(self, x, noise):
+        """The negative evidence lower bound and its two terms, in nats an example.
+
+        Args:
+            x: Batch of examples.
+            noise: Standard normal `(batch, latent_dim)`.
+        """
+        mean, log_variance = self.encoder(x).chunk(2, dim=1)
+        logits = self.decoder(mean + torch.exp(0.5 * log_variance) * noise)
+        nats = F.binary_cross_entropy_with_logits(logits, x, reduction="sum") / len(x)
+        kl = 0.5 * (torch.expm1(log_variance) - log_variance + mean.square()).sum() / len(x)
+        return nats + kl, nats, kl
+
+    def step(self, x):
+        loss, nats, kl = self.losses_of(x, self.noise(len(x)))
+        self.optimizer.minimize(loss)
+        return {"loss": loss.detach(), "reconstruction": nats.detach(), "kl": kl.detach()}
+
+    def generate(self, count):
+        return torch.sigmoid(self.decoder(self.noise(count)))
+
+    def gradients(self, batch, draws):
+        tensors = [self.to_device(batch), torch.from_numpy(*draws).to(self.device)]
+        return {
+            "model": self.gradients_of(
+                lambda x, noise: self.losses_of(x, noise)[0], tensors, self.encoder, self.decoder
+            )
+        }
