@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 
 from . import cases, device, harness, registry
 
-FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 # An installed package is no place for results.
 IN_CHECKOUT = __package__ == "benchmarks"
 RESULTS = Path(__file__).parent / "results" if IN_CHECKOUT else Path("benchmark_results")
@@ -117,6 +118,7 @@ def report(
 def main():
     """Runs the races, or what else the first word names."""
     arguments = sys.argv[1:]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # no process is left behind
     named = arguments[:1] in (["run"], ["report"])
     app(arguments if named else ["run", *arguments], prog_name=f"python -m {__package__}")
 

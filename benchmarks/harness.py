@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 
 from . import cases, machine, prepare, registry, worker
 
@@ -152,7 +153,8 @@ def run(races_, settings, path):
                 failed += "error" in row
                 with open(path, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
-                console.print(f"[dim]{done}/{total}[/] {_told(race, entry, round_, row)}")
+                told = f"[dim]{done}/{total}[/] {_told(race, entry, round_, row)}"
+                console.print(told, soft_wrap=True)
     return failed
 
 
@@ -211,7 +213,7 @@ def _measure(race, entry, settings, begin, cache):
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,
+        process_group=0,
     )
     try:
         output, errors = process.communicate(timeout=TIME_LIMIT)
@@ -243,8 +245,8 @@ def _told(race, entry, round_, row):
     steps = f" x{entry.steps_per_call}" if entry.steps_per_call > 1 else ""
     about = f"{race.case}{size} {entry}{steps}, round {round_ + 1}:"
     if "error" in row:
-        return f"{about} [red]failed:[/] {row['error']}"
-    return f"{about} {row['step_ms']:.3g} ms a step, first {row['first_call_seconds']:.1f} s"
+        return f"{about} [red]failed:[/] {escape(row['error'])}"
+    return f"{about} {row['step_ms']:.3g} ms a step, started in {row['start_seconds']:.1f} s"
 
 
 def scaled_down(settings):

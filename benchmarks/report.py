@@ -127,7 +127,7 @@ def _race(race):
             theirs = race.fastest(entry.backend, rival)
             ratio = race.ratio(entry, theirs) if theirs else None
             ratios.append("-" if ratio is None else f"{ratio.median:.2f}")
-        cold, warm = _first_calls(race, entry)
+        cold, warm = _starts(race, entry)
         loss = race.median(entry, "loss")
         flag = reference is not None and off(loss, reference)
         strange |= flag
@@ -152,7 +152,7 @@ def _race(race):
         "interval",
         "/ native",
         "/ Keras",
-        "first call, s",
+        "start, s",
         "again, s",
         f"ms for {about.get('samples', 1000):,} samples",
         "peak MB",
@@ -172,9 +172,9 @@ def _reference_loss(race):
     return None if found is None else found.median
 
 
-def _first_calls(race, entry):
-    """Seconds of the first call with an empty cache of compiled code, and with a full one."""
-    seconds = race.values(entry, "first_call_seconds")
+def _starts(race, entry):
+    """Seconds to build and take the first call: nothing compiled before, and in later rounds."""
+    seconds = race.values(entry, "start_seconds")
     cold = results.spread([s for round_, s in seconds.items() if round_ == 0])
     warm = results.spread([s for round_, s in seconds.items() if round_ > 0])
     return tuple(None if found is None else found.median for found in (cold, warm))

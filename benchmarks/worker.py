@@ -91,6 +91,8 @@ def race(options, case, weights, examples):
     contestant.call(next(calls))
     contestant.wait()
     row["first_call_seconds"] = time.perf_counter() - started
+    # Some compile when they are built, some when they are called.
+    row["start_seconds"] = row["build_seconds"] + row["first_call_seconds"]
     row |= _loss(contestant, calls, case, options)
     row |= _time_steps(contestant, calls, options)
     _, row["peak_mb"] = machine.memory_mb()

@@ -39,7 +39,7 @@ def test_a_race_from_the_command_line_ends_in_a_report(tmp_path):
     assert raced == {(mode, steps) for mode in modes for steps in (1, 32)}
     for row in rows:
         assert "error" not in row
-        for key in ("step_ms", "first_call_seconds", "sample_ms", "peak_mb", "fit_step_ms"):
+        for key in ("step_ms", "start_seconds", "sample_ms", "peak_mb", "fit_step_ms"):
             assert row[key] > 0, key
         assert 0.5 < row["loss"] < 2.5  # 2 ln 2 where the discriminator knows nothing
         assert (row["device"], row["threads"], row["cold"]) == ("cpu", 1, True)

@@ -86,7 +86,7 @@ def test_where_we_lose_is_printed_and_where_we_win_is_not():
     (line,) = [line for line in lost.splitlines() if "keras_gen" in line]
     assert "torch keras_gen eager | 50 | 40 | torch native eager | 1.25 | 1.25 .. 1.25" in line
     assert "**torch keras_gen jit** (default)" in text
-    assert "| 9.0 | 1.0 |" in text  # first call, cold and warm
+    assert "| 9.0 | 1.0 |" in text  # to start, cold and warm
 
 
 def test_a_loss_that_noise_does_not_explain_is_marked():
