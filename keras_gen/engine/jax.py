@@ -8,6 +8,8 @@ back. Inside, each differentiation opens a child scope that starts from its pare
 """
 
 import contextlib
+import functools
+import itertools
 
 import jax
 import keras
@@ -136,6 +138,42 @@ class StepAdapter:
                 super().make_test_function(force)
             self.test_function = self._keeping_state(self.test_function)
 
+    def _make_function(self, step_function, concatenate_outputs=False):
+        """With `steps_per_execution=K`, K steps are one dispatch: a `lax.scan` over K batches.
+
+        Keras calls the step K times from Python. Batches of unlike shapes, as the last of an
+        epoch may be, still go one by one.
+        """
+        many = self.steps_per_execution
+        plain = self.run_eagerly or not self.jit_compile or keras.distribution.distribution()
+        if many == 1 or concatenate_outputs or plain:
+            return super()._make_function(step_function, concatenate_outputs)
+
+        def one(state, batch):
+            logs, new = step_function(state, batch)
+            # A number that Python made has a weak type, and a carry must keep its type.
+            return jax.tree.map(
+                lambda n, old: jax.lax.convert_element_type(n, old.dtype), new, state
+            ), logs
+
+        @functools.partial(jax.jit, donate_argnums=0)
+        def scan(state, batches):
+            stacked = jax.tree.map(lambda *leaves: jax.numpy.stack(leaves), *batches)
+            state, logs = jax.lax.scan(one, state, stacked)
+            return jax.tree.map(lambda log: log[-1], logs), state
+
+        def function(state, iterator):
+            batches = list(itertools.islice(iterator, many))
+            if not batches:
+                raise StopIteration
+            if len(batches) == many and len({_signature(batch) for batch in batches}) == 1:
+                return scan(state, batches)
+            for batch in batches:
+                logs, state = step_function(state, batch)
+            return logs, state
+
+        return function
+
     def _keeping_state(self, function):
         """Give the weights back when a step or its data raises.
 
@@ -200,6 +238,10 @@ class StepAdapter:
     def _resolve_jit_for(self, steps):
         """`jit_compile="auto"`: XLA always, as Keras decides."""
         return None
+
+
+def _signature(batch):
+    return tuple((leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(batch))
 
 
 def _among(variable, groups):

@@ -11,6 +11,8 @@ import keras
 
 if keras.backend.backend() == "jax":
     from keras_gen.engine.kernels.jax import kernels
+elif keras.backend.backend() == "torch":
+    from keras_gen.engine.kernels.torch import kernels
 else:
 
     def kernels():
