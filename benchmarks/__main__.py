@@ -111,7 +111,10 @@ def report(
     if chart is not None:
         if importlib.util.find_spec("matplotlib") is None:
             _refuse("--chart needs matplotlib: pip install 'keras-gen[benchmark]'")
-        charts.draw(rows, chart)
+        try:
+            charts.draw(rows, chart)
+        except ValueError as error:
+            _refuse(f"--chart: {error}")
         typer.echo(f"chart  {chart}")
 
 

@@ -6,7 +6,7 @@ COLOURS = {"jax": "#4c78a8", "tensorflow": "#f58518", "torch": "#54a24b"}
 NAMES = {"jax": "JAX", "tensorflow": "TensorFlow", "torch": "PyTorch"}
 CONTESTANTS = {"keras_gen": "keras-gen", "keras": "stock Keras", "native": "native"}
 COLUMNS = 2
-BAR_INCHES, PANEL_INCHES, WIDTH_INCHES = 0.22, 0.9, 13.0
+BAR_INCHES, PANEL_INCHES, MARGIN_INCHES, PANEL_WIDTH_INCHES = 0.22, 0.6, 0.9, 7.0
 
 
 def draw(rows, path):
@@ -15,24 +15,31 @@ def draw(rows, path):
     Args:
         rows: of `results.read`; points of curves are left out.
         path: of the PNG.
+
+    Raises:
+        ValueError: there is nothing to draw.
     """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     races = [race for race in results.races(rows) if race.key["scaling"] is None]
-    lines = -(-len(races) // COLUMNS)
-    heights = [
-        max(len(race.entries) for race in races[line * COLUMNS : (line + 1) * COLUMNS])
-        for line in range(lines)
-    ]
+    if not races:
+        raise ValueError("no case was measured: there is nothing to draw")
+    columns = min(COLUMNS, len(races))
+    lines = [races[first : first + columns] for first in range(0, len(races), columns)]
+    heights = [max(len(race.entries) for race in line) for line in lines]
     figure, panels = pyplot.subplots(
-        lines,
-        COLUMNS,
+        len(lines),
+        columns,
         squeeze=False,
-        figsize=(WIDTH_INCHES, sum(PANEL_INCHES + BAR_INCHES * height for height in heights)),
+        figsize=(
+            PANEL_WIDTH_INCHES * columns,
+            MARGIN_INCHES + sum(PANEL_INCHES + BAR_INCHES * height for height in heights),
+        ),
         height_ratios=heights,
         layout="constrained",
     )
@@ -42,16 +49,17 @@ def draw(rows, path):
         _panel(panel, race)
     handles = [Patch(color=COLOURS[backend], label=name) for backend, name in NAMES.items()]
     handles += [
-        Patch(facecolor="#555555", label="keras-gen (solid, bold)"),
-        Patch(facecolor="#dddddd", edgecolor="#555555", label="others (pale)"),
+        Patch(facecolor="#555555", label="keras-gen: full colour"),
+        Patch(facecolor="#dddddd", edgecolor="#555555", label="others: pale"),
+        Line2D([], [], color="#333333", linewidth=0.8, label="fastest to slowest round"),
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=5, frameon=False)
-    about = rows[0]
-    figure.supxlabel(
-        f"ms a train step, shorter is faster; median of rounds, whisker: smallest to largest  -  "
-        f"{about['processor']}, {about['threads']} threads, float32",
-        fontsize=10,
+    about = races[0].rows[0]
+    figure.suptitle(
+        "Milliseconds a train step: shorter is faster\n"
+        f"{about['processor']}, {about['device']}, threads: {about['threads']}, float32",
+        fontsize=12,
     )
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False)
     figure.savefig(path, dpi=130)
     pyplot.close(figure)
 
