@@ -1,0 +1,129 @@
+"""Stock Keras on PyTorch: the train steps of its guide, "Customizing fit() with PyTorch"."""
+
+from unittest import mock
+
+import keras
+import torch
+from keras import ops
+
+from ..keras_gen_model import OnTorch  # noqa: TID252
+from . import parts
+
+MODES = ("eager", "jit")
+
+
+class Guided:
+    """What the train steps of both models share."""
+
+    def update(self, player, loss, optimizer, weights):
+        """The guide's lines from the loss on; `player` is for whoever listens."""
+        self.zero_grad()
+        loss.backward()
+        gradients = [weight.value.grad for weight in weights]
+        with torch.no_grad():
+            optimizer.apply(gradients, weights)
+
+    def track(self, values):
+        for tracker, value in zip(self.trackers, values, strict=True):
+            tracker.update_state(value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+
+class VAE(Guided, parts.VAE):
+    """One optimizer."""
+
+    def train_step(self, data):
+        x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        terms = self.losses_of(x, self(x, training=True))
+        self.update("model", terms[0], self.optimizer, self.trainable_weights)
+        return self.track([term.detach() for term in terms])
+
+
+class GAN(Guided, parts.GAN):
+    """An optimizer a player, as the guide's end-to-end example."""
+
+    def compile(self, **compiling):
+        super().compile(optimizer=None, **compiling)
+
+    def train_step(self, data):
+        real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
+        for _ in range(self.discriminator_steps):
+            noise, mix = self.draw(real, self.penalized)
+            with torch.no_grad():
+                fake = self.generator(noise, training=True)
+            on_real = self.discriminator(real, training=True)
+            on_fake = self.discriminator(fake, training=True)
+            d_loss = ops.mean(self.loss_pair.discriminator(on_real, on_fake))
+            if self.penalized:
+                d_loss = d_loss + self.penalty(self.slope(mix * real + (1 - mix) * fake))
+            weights = self.discriminator.trainable_weights
+            self.update("discriminator", d_loss, self.d_optimizer, weights)
+        noise, _ = self.draw(real, False)
+        on_fake = self.discriminator(self.generator(noise, training=True), training=True)
+        g_loss = ops.mean(self.loss_pair.generator(on_fake))
+        weights = self.generator.trainable_weights
+        self.update("generator", g_loss, self.g_optimizer, weights)
+        return self.track([d_loss.detach(), g_loss.detach()])
+
+    def slope(self, x):
+        x.requires_grad_()
+        total = self.discriminator(x, training=True).sum()
+        return torch.autograd.grad(total, x, create_graph=True)[0]
+
+
+class StockKeras(parts.Stock, OnTorch):
+    """A `benchmarks.contestants.Contestant`: stock Keras' trainer on PyTorch."""
+
+    models = {"vae": VAE, "gan": GAN}
+    modes = {"eager": False, "jit": True}
+
+    def __init__(self, case, mode, weights, steps_per_call=1):
+        # Keras on PyTorch refuses `steps_per_execution` above 1: its users loop.
+        super().__init__(case, mode, weights)
+        self.steps_per_call = steps_per_call
+        self.model.train()
+        self.proven = mode == "eager"
+
+    def call(self, data):
+        """Takes the steps of one call.
+
+        Raises:
+            NotImplementedError: Keras' `jit_compile` fails on this model; the message is torch's.
+        """
+        try:
+            for batch in data:
+                self.model.train_function([batch])
+        except Exception as error:
+            if self.proven:
+                raise
+            first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
+            raise NotImplementedError(f"Keras' jit_compile on PyTorch: {first_line}") from error
+        self.proven = True
+
+    def gradients(self, batch, draws):
+        """What one train step meets, in either mode as the model says it, before any compiler.
+
+        Args:
+            batch: NumPy `(batch, ...)`.
+            draws: Random numbers of the step, NumPy, in the order in which it draws them.
+
+        Returns:
+            `{player: (loss, [gradient, ...])}`, of the last step of each.
+        """
+        met, served = {}, iter(draws)
+
+        def note(player, loss, optimizer, weights):
+            tensors = [weight.value for weight in weights]
+            gradients = torch.autograd.grad(loss, tensors)
+            met[player] = loss.item(), [ops.convert_to_numpy(g) for g in gradients]
+
+        def serve(shape, **_):
+            return ops.convert_to_tensor(next(served))
+
+        with (
+            mock.patch.object(self.model, "update", note),
+            mock.patch.object(keras.random, "normal", serve),
+            mock.patch.object(keras.random, "uniform", serve),
+        ):
+            self.model.train_step(*self.put([batch]))
+        return met
