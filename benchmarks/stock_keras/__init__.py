@@ -1,0 +1,1 @@
+"""The models of the cases in stock Keras, trained as Keras' own guides say."""
