@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import importlib
 import importlib.metadata
+import inspect
 import io
 import json
 import math
@@ -201,7 +202,7 @@ def _time_epochs(contestant, case, examples, step_ms):
     whole = examples[[i % len(examples) for i in range(steps * size)]]
     row = {"fit_steps": steps}
     progress = [("fit", {})]
-    if hasattr(contestant, "model"):
+    if "verbose" in inspect.signature(contestant.epoch).parameters:
         progress.append(("fit_progress", {"verbose": 1}))
     for name, options in progress:
         with contextlib.redirect_stdout(io.StringIO()):
