@@ -208,12 +208,22 @@ class _CaptureScope(keras.StatelessScope):
 
 def compile_with_inductor(graph, inputs):
     """Compile a captured graph; tests of the capture alone replace this by the graph itself."""
+    from torch._guards import TracingContext, tracing
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+    # Without a shape environment, inductor does not look into its cache on disk.
+    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    inputs = [mode.from_tensor(tensor, static_shapes=True) for tensor in inputs]
     # Images stay `(batch, height, width, channels)` through the whole graph; left to itself,
     # inductor decides anew at each convolution: 1.15 times the DCGAN's step.
-    with torch.no_grad(), config.patch(force_layout_optimization=True):
+    with (
+        torch.no_grad(),
+        config.patch(force_layout_optimization=True),
+        tracing(TracingContext(mode)),
+    ):
         return compile_fx(graph, inputs)
 
 

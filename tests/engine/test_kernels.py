@@ -9,9 +9,11 @@ from keras import ops
 
 from keras_gen import engine
 
-pytestmark = pytest.mark.skipif(
-    keras.backend.backend() != "jax", reason="only XLA needs other kernels on a CPU"
-)
+BACKEND = keras.backend.backend()
+if BACKEND == "tensorflow":
+    pytest.skip("TensorFlow keeps Keras' own kernels", allow_module_level=True)
+on_jax = pytest.mark.skipif(BACKEND != "jax", reason="a property of JAX's kernels")
+on_torch = pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's kernels")
 
 # rank, kernel side, strides, padding, dilation, side, data format, channels in
 GEOMETRIES = [
@@ -22,7 +24,10 @@ GEOMETRIES = [
     (3, 3, 2, "same", 1, 5, "channels_last", 8),
     (2, 4, (2, 3), "same", 1, 7, "channels_last", 8),
     (2, 2, 3, "valid", 1, 6, "channels_last", 8),  # a stride that skips over entries
-    (2, 4, 2, "same", 1, 6, "channels_last", 2),
+    (2, 4, 2, "same", 1, 6, "channels_last", 1),  # few channels
+    (2, 3, 2, "same", 1, 7, "channels_last", 1),
+    (2, 5, (2, 3), "valid", 1, 7, "channels_last", 1),
+    (2, 2, 3, "valid", 1, 7, "channels_last", 1),
     (2, 3, 1, "same", 2, 7, "channels_last", 8),
     (2, 4, 2, "same", 1, 6, "channels_first", 8),
 ]
@@ -51,24 +56,39 @@ def convolution(name, rank, side, strides, padding, dilation, size, data_format,
     return compute, x, kernel
 
 
-def derivatives(function, x, kernel):
-    """Value, gradient, and gradient of the gradient's norm: what a gradient penalty takes."""
+def loss(function, *inputs):
+    value = function(*inputs)
+    return ops.sum(ops.square(value) * 0.5 + ops.sin(value))
+
+
+def derivatives(function, *inputs):
+    """Value, gradients, and gradients of their norm: what a gradient penalty takes."""
+    if BACKEND == "torch":
+        return derivatives_by_autograd(function, *inputs)
     import jax
 
-    def loss(x, kernel):
-        return ops.sum(ops.square(function(x, kernel)) * 0.5 + ops.sin(function(x, kernel)))
+    every = tuple(range(len(inputs)))
 
-    def slope(x, kernel):
-        return sum(ops.sum(ops.square(g)) for g in jax.grad(loss, (0, 1))(x, kernel))
+    def gradients(*inputs):
+        return jax.grad(lambda *inputs: loss(function, *inputs), every)(*inputs)
 
-    def all_three(x, kernel):
-        return (
-            function(x, kernel),
-            jax.grad(loss, (0, 1))(x, kernel),
-            jax.grad(slope, (0, 1))(x, kernel),
-        )
+    def slope(*inputs):
+        return sum(ops.sum(ops.square(g)) for g in gradients(*inputs))
 
-    return jax.tree.leaves(jax.jit(all_three)(x, kernel))
+    def all_three(*inputs):
+        return function(*inputs), gradients(*inputs), jax.grad(slope, every)(*inputs)
+
+    return [np.asarray(leaf) for leaf in jax.tree.leaves(jax.jit(all_three)(*inputs))]
+
+
+def derivatives_by_autograd(function, *inputs):
+    import torch
+
+    inputs = [torch.tensor(array, requires_grad=True) for array in inputs]
+    gradients = torch.autograd.grad(loss(function, *inputs), inputs, create_graph=True)
+    slope = sum(ops.sum(ops.square(g)) for g in gradients)
+    second = torch.autograd.grad(slope, inputs)
+    return [t.detach().numpy() for t in (function(*inputs), *gradients, *second)]
 
 
 @pytest.mark.parametrize("name", ["conv", "conv_transpose"])
@@ -83,6 +103,7 @@ def test_a_kernel_of_ours_equals_keras_own_in_value_and_two_derivatives(name, ge
         np.testing.assert_allclose(ours, theirs, rtol=2e-4, atol=2e-5 * np.abs(theirs).max())
 
 
+@on_jax
 @pytest.mark.parametrize("name", ["conv", "conv_transpose"])
 def test_a_kernel_of_ours_maps_over_a_batch_of_kernels(name):
     import jax
@@ -105,9 +126,67 @@ def test_mixed_precision_keeps_its_dtype():
     with engine.fast_kernels():
         got = function(*half)
     assert got.dtype == half[0].dtype
-    np.testing.assert_allclose(got.astype("float32"), function(x, kernel), rtol=0.1, atol=0.05)
+    exact = ops.convert_to_numpy(function(x, kernel))
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(ops.cast(got, "float32")), exact, rtol=0.1, atol=0.05
+    )
 
 
+@pytest.mark.parametrize("shape, axis", [((6, 4, 3, 5), -1), ((6, 5, 4, 3), 1), ((9, 5), -1)])
+@pytest.mark.parametrize("name", ["BatchNormalization", "GroupNormalization"])
+def test_normalization_equals_keras_own_in_value_and_two_derivatives(name, shape, axis):
+    rng = np.random.default_rng(1)
+    x = rng.normal(2.0, 3.0, size=shape).astype("float32")
+    options = {"momentum": 0.5} if name[0] == "B" else {"groups": 1}
+    layer = getattr(keras.layers, name)(axis=axis, **options)
+    layer.build(shape)
+    layer.set_weights([w + rng.normal(size=w.shape) * 0.1 for w in layer.get_weights()])
+
+    def normalize(x):
+        with keras.StatelessScope():
+            return layer(x, training=True) if name[0] == "B" else layer(x)
+
+    expected = derivatives(normalize, x)
+    with engine.fast_kernels():
+        got = derivatives(normalize, x)
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
+
+
+@on_torch
+def test_batch_normalization_keeps_its_moving_statistics():
+    x = np.random.default_rng(2).normal(2.0, 3.0, size=(8, 3, 3, 4)).astype("float32")
+    kept = []
+    for context in (engine.fast_kernels(), keras.name_scope("as Keras does")):
+        layer = keras.layers.BatchNormalization(momentum=0.5)
+        with context:
+            layer(x, training=True)
+        kept.append([ops.convert_to_numpy(v) for v in layer.non_trainable_variables])
+    for ours, theirs in zip(*kept, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5)
+    np.testing.assert_allclose(kept[0][0], 0.5 * x.mean((0, 1, 2)), rtol=1e-5)
+
+
+@on_torch
+def test_images_are_not_copied_around_a_convolution():
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    copied = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            if "clone" in str(function) or "copy" in str(function):
+                copied.append(tuple(args[0].shape))
+            return function(*args, **(kwargs or {}))
+
+    function, x, kernel = convolution("conv", *GEOMETRIES[2])
+    image, kernel = ops.convert_to_tensor(x), ops.convert_to_tensor(kernel)
+    with engine.fast_kernels(), Watch():
+        function(image, kernel)
+    assert all(sorted(shape) == sorted(kernel.shape) for shape in copied)
+
+
+@on_jax
 def test_a_users_plain_layer_uses_them_inside_the_context_and_keras_own_after_it(monkeypatch):
     import jax
 

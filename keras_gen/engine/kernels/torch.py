@@ -6,6 +6,9 @@ and computes the border of a transposed convolution only to cut it off. Images t
 
 Between an image of few channels and many features, a strided convolution and its transpose are
 one matrix product and the sorting of pixels into patches, or back: oneDNN does these badly.
+
+Batch normalization and its statistics are one operation, whose derivative is known; Keras' two
+functions leave it to be derived from every step of theirs.
 """
 
 import itertools
@@ -17,11 +20,17 @@ from torch.nn import functional
 FEW_CHANNELS = 1  # three colours already make oneDNN the faster
 
 _keras_conv, _keras_conv_transpose = nn.conv, nn.conv_transpose
+_keras_moments, _keras_batch_normalization = nn.moments, nn.batch_normalization
 
 
 def kernels():
     """`{name in Keras' backend.nn: function}`."""
-    return {"conv": conv, "conv_transpose": conv_transpose}
+    return {
+        "conv": conv,
+        "conv_transpose": conv_transpose,
+        "moments": moments,
+        "batch_normalization": batch_normalization,
+    }
 
 
 def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):
@@ -91,6 +100,32 @@ def conv_transpose(
     return x.permute(0, 2, 3, 1)
 
 
+def moments(x, axes, keepdims=False, synchronized=False):
+    """`keras.ops.moments`; those of each channel remember of what they are."""
+    x = nn.convert_to_tensor(x)
+    reduced = {axis % x.ndim for axis in ([axes] if isinstance(axes, int) else axes)}
+    (channels, *more) = set(range(x.ndim)) - reduced or {None, 0}
+    if more or keepdims or synchronized or x.dtype == torch.float16:
+        return _keras_moments(x, axes, keepdims, synchronized)
+    # As batch normalization computes them itself: a compiler sees that they are the same.
+    first = x.movedim(channels, 1)
+    rest = [axis for axis in range(x.ndim) if axis != 1]
+    variance, mean = torch.var_mean(first, rest, correction=0)
+    mean.is_mean_of = x, channels
+    return mean, variance
+
+
+def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
+    """`keras.ops.batch_normalization`; one operation where the statistics are those of `x`."""
+    source, channels = getattr(mean, "is_mean_of", (None, None))
+    if source is not x or axis % x.ndim != channels:
+        return _keras_batch_normalization(x, mean, variance, axis, offset, scale, epsilon)
+    normalized = functional.batch_norm(
+        x.movedim(channels, 1), None, None, scale, offset, training=True, momentum=0.0, eps=epsilon
+    )
+    return normalized.movedim(1, channels)
+
+
 def _of_images(x, data_format):
     return x.ndim == 4 and nn.backend.standardize_data_format(data_format) == "channels_last"
 
@@ -115,7 +150,7 @@ def _few(kernel, strides, dilation):
 
 
 def _in_blocks(kernel, strides):
-    """A kernel as `(rows, columns, strides, in, out)`, zeros after it to whole blocks of strides."""
+    """A kernel as `(rows, columns, *strides, in, out)`, filled up with zeros to whole blocks."""
     (rows, columns), (height, width) = (
         [-(-k // stride) for k, stride in zip(kernel.shape, strides, strict=False)],
         strides,
