@@ -193,7 +193,7 @@ def _fits(races):
                 [
                     _name(race),
                     _who(race, entry),
-                    f"{race.median(entry):.3g}",
+                    _number(race.median(entry, "fit_bare_ms"), ".3g"),
                     f"{step:.3g}",
                     f"{spread.median:.3g}",
                     f"{spread.low:.3g} .. {spread.high:.3g}",

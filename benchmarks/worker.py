@@ -25,7 +25,8 @@ WARM_UP_SECONDS = 0.5
 BLOCK_SECONDS = 0.1  # a clock is read once a block
 FEWEST_BLOCKS = 3
 SAMPLES, SAMPLINGS = 1000, 5
-EPOCH_STEPS, EPOCHS = 100, 3
+EPOCHS, EPOCH_SECONDS = 5, 2.0
+FEWEST_EPOCH_STEPS, MOST_EPOCH_STEPS = 32, 480  # 60,000 examples in batches of 128 are 469
 
 
 def main(arguments=None):
@@ -103,7 +104,7 @@ def race(options, case, weights, examples):
     if options.sampling:
         row |= _time_sampling(contestant)
     if options.fit:
-        row |= _time_epochs(contestant, case, examples, row["step_ms"])
+        row |= _time_epochs(contestant, calls, case, examples, row["step_ms"], options)
     return row | machine.describe()
 
 
@@ -194,27 +195,39 @@ def _steady_memory(contestant, calls):
     return machine.memory_mb()[1]
 
 
-def _time_epochs(contestant, case, examples, step_ms):
-    """What `fit` costs a step over the bare step, and what its data cost by themselves."""
-    size = case.batch_size
-    steps = EPOCH_STEPS
-    examples = examples[: BATCHES * size]
-    whole = examples[[i % len(examples) for i in range(steps * size)]]
-    row = {"fit_steps": steps}
-    progress = [("fit", {})]
+def _time_epochs(contestant, calls, case, examples, step_ms, options):
+    """What `fit` costs a step over the bare step, and what its data cost by themselves.
+
+    Epochs and as many bare steps take turns: a difference of a few percent drowns in what a
+    machine changes in a minute.
+    """
+    per_call = options.steps_per_call
+    steps = min(max(FEWEST_EPOCH_STEPS, 1e3 * EPOCH_SECONDS / step_ms), MOST_EPOCH_STEPS)
+    steps = per_call * math.ceil(steps / per_call)
+    whole = examples[[i % len(examples) for i in range(steps * case.batch_size)]]
+
+    def bare():
+        for _ in range(steps // per_call):
+            contestant.call(next(calls))
+        contestant.wait()
+
+    ways = {"fit": lambda: contestant.epoch(whole)}
     if "verbose" in inspect.signature(contestant.epoch).parameters:
-        progress.append(("fit_progress", {"verbose": 1}))
-    for name, options in progress:
-        with contextlib.redirect_stdout(io.StringIO()):
-            contestant.epoch(whole, **options)
-            seconds = []
-            for _ in range(EPOCHS):
+        ways["fit_progress"] = lambda: contestant.epoch(whole, verbose=1)
+    times = {"bare": [], **{name: [] for name in ways}}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for epoch in range(EPOCHS + 1):
+            for name, way in {"bare": bare, **ways}.items():
                 started = time.perf_counter()
-                contestant.epoch(whole, **options)
+                way()
                 contestant.wait()
-                seconds.append(time.perf_counter() - started)
-        row[f"{name}_step_ms"] = 1e3 * statistics.median(seconds) / steps
-        row[f"{name}_overhead_ms"] = row[f"{name}_step_ms"] - step_ms
+                if epoch:  # the first one compiles and fills caches
+                    times[name].append(1e3 * (time.perf_counter() - started) / steps)
+    row = {"fit_steps": steps, "fit_bare_ms": statistics.median(times["bare"])}
+    for name in ways:
+        added = [fit - step for fit, step in zip(times[name], times["bare"], strict=True)]
+        row[f"{name}_step_ms"] = statistics.median(times[name])
+        row[f"{name}_overhead_ms"] = statistics.median(added)
     return row | _time_data(case, whole, steps)
 
 
