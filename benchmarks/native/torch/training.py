@@ -124,6 +124,7 @@ class Trainer:
             loss = loss_function(*tensors)
             return loss.detach(), torch.autograd.grad(loss, parameters)
 
+        torch.compiler.reset()  # Dynamo gives up on a function compiled eight times a process
         loss, gradients = self.whole(differentiate)(*arguments)
         gradients = iter(gradients)
         return loss.item(), [a for network in networks for a in to_keras(network, gradients)]
