@@ -49,6 +49,9 @@ def difference(ours, theirs):
     return np.linalg.norm(ours - theirs) / max(np.linalg.norm(theirs), NOTHING / TOLERANCE)
 
 
+# torch.compile's own code warns while it compiles a twin.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 @pytest.mark.parametrize(("contestant", "mode"), MODES)
 def test_same_weights_and_batch_give_the_same_loss_and_gradients(race, contestant, mode):
     case, weights, batch, draws, expected = race
