@@ -106,13 +106,34 @@ def test_a_second_order_term_traces_and_equals_eager():
     )
 
 
+def image_layers():
+    """Convolutions of many channels and of one, both ways, whose layouts inductor may choose."""
+    options = {"kernel_size": 4, "strides": 2, "padding": "same"}
+    return [
+        dense(4 * 4 * 3, "tanh"),
+        keras.layers.Reshape((4, 4, 3)),
+        keras.layers.Conv2DTranspose(8, **options),
+        keras.layers.BatchNormalization(),
+        keras.layers.Conv2DTranspose(1, **options, activation="tanh"),
+        keras.layers.Conv2D(8, **options, activation="tanh"),
+        keras.layers.Conv2D(8, **options),
+        keras.layers.Flatten(),
+    ]
+
+
 @pytest.mark.inductor
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # inductor's own imports
-def test_inductor_computes_what_was_captured():
-    assert_captured_equals_eager(
-        lambda: [dense(8, "tanh"), keras.layers.BatchNormalization()], "SGD", Penalized
-    )
+@pytest.mark.parametrize(
+    "make_layers, family",
+    [
+        (lambda: [dense(8, "tanh"), keras.layers.BatchNormalization()], Penalized),
+        (image_layers, Regression),
+    ],
+    ids=["twice_differentiated", "images"],
+)
+def test_inductor_computes_what_was_captured(make_layers, family):
+    assert_captured_equals_eager(make_layers, "SGD", family)
 
 
 class Hard(keras.layers.Layer):
