@@ -6,30 +6,21 @@ While a step of ours runs they draw from the model's stream: the step traces, an
 drops the same units on every backend.
 """
 
-import contextlib
 import math
 
 from keras import ops
 from keras.src import backend as keras_backend
 
+from keras_gen.engine.swapping import swapped
 
-@contextlib.contextmanager
+
 def serve_random(stream):
     """Serve Keras' random draws from `stream` inside the `with` block.
 
     Args:
         stream: An object with `normal(shape)`, `uniform(shape)` and `integers(shape, high)`.
     """
-    module = keras_backend.random
-    served = _draws(stream)
-    originals = {name: getattr(module, name) for name in served}
-    try:
-        for name, function in served.items():
-            setattr(module, name, function)
-        yield
-    finally:
-        for name, function in originals.items():
-            setattr(module, name, function)
+    return swapped(keras_backend.random, _draws(stream))
 
 
 def _draws(stream):

@@ -4,10 +4,11 @@ While a step of ours runs, Keras' own layers (`Conv2D`, `Conv2DTranspose`, ... o
 these instead of Keras' functions. `KERAS_GEN_KERNELS=0` in the environment leaves Keras' own.
 """
 
-import contextlib
 import os
 
 import keras
+
+from keras_gen.engine.swapping import swapped
 
 if keras.backend.backend() == "jax":
     from keras_gen.engine.kernels.jax import kernels
@@ -20,16 +21,7 @@ else:
         return {}
 
 
-@contextlib.contextmanager
 def fast_kernels():
     """Let Keras' layers use our kernels inside the `with` block, and Keras' own after it."""
-    module = keras.src.backend.nn
     ours = {} if os.environ.get("KERAS_GEN_KERNELS") == "0" else kernels()
-    originals = {name: getattr(module, name) for name in ours}
-    try:
-        for name, function in ours.items():
-            setattr(module, name, function)
-        yield
-    finally:
-        for name, function in originals.items():
-            setattr(module, name, function)
+    return swapped(keras.src.backend.nn, ours)
