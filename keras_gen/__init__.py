@@ -34,7 +34,7 @@ WITHOUT_KERAS = ("ConfigError", "DataError", "backend", "config", "data", "evalu
 HOMES = {
     "ConfigError": "config",
     "DataError": "data",
-    "Diverged": "models.base",
+    "Diverged": "models.trainer",
     "GenerativeModel": "models.base",
     "OptimizerGroup": "optimizers",
     "RunError": "runs",

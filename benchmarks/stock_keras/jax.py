@@ -3,7 +3,7 @@
 import jax
 import keras
 
-from ..keras_gen_model import OnJAX  # noqa: TID252
+from ..keras_gen_model import OnJAX
 from . import parts
 
 MODES = ("jit",)

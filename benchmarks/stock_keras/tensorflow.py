@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from ..keras_gen_model import OnTensorFlow  # noqa: TID252
+from ..keras_gen_model import OnTensorFlow
 from . import parts
 
 MODES = ("function", "xla")

@@ -6,7 +6,7 @@ import keras
 import torch
 from keras import ops
 
-from ..keras_gen_model import OnTorch  # noqa: TID252
+from ..keras_gen_model import OnTorch
 from . import parts
 
 MODES = ("eager", "jit")

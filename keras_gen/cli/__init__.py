@@ -295,7 +295,7 @@ def _exit_code(error):
         return WRONG_INPUT
     for module, name, code in (
         ("keras_gen.runs", "RunError", WRONG_INPUT),
-        ("keras_gen.models.base", "Diverged", FELL_SHORT),
+        ("keras_gen.models.trainer", "Diverged", FELL_SHORT),
     ):
         if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
             return code

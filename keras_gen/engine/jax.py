@@ -142,7 +142,7 @@ class StepAdapter:
         """With `steps_per_execution=K`, K steps are one dispatch: a `lax.scan` over K batches.
 
         Keras calls the step K times from Python. Batches of unlike shapes, as the last of an
-        epoch may be, still go one by one.
+        epoch may be, still go one by one, and so do convolutions on a CPU.
         """
         many = self.steps_per_execution
         plain = self.run_eagerly or not self.jit_compile or keras.distribution.distribution()
@@ -162,11 +162,20 @@ class StepAdapter:
             state, logs = jax.lax.scan(one, state, stacked)
             return jax.tree.map(lambda log: log[-1], logs), state
 
+        verdicts = {}
+
+        def suits_a_loop(state, batch):
+            signature = _signature(batch)
+            if signature not in verdicts:
+                verdicts[signature] = _suits_a_loop(step_function.trace(state, batch).jaxpr)
+            return verdicts[signature]
+
         def function(state, iterator):
             batches = list(itertools.islice(iterator, many))
             if not batches:
                 raise StopIteration
-            if len(batches) == many and len({_signature(batch) for batch in batches}) == 1:
+            alike = len(batches) == many and len({_signature(batch) for batch in batches}) == 1
+            if alike and suits_a_loop(state, batches[0]):
                 return scan(state, batches)
             for batch in batches:
                 logs, state = step_function(state, batch)
@@ -238,6 +247,14 @@ class StepAdapter:
     def _resolve_jit_for(self, steps):
         """`jit_compile="auto"`: XLA always, as Keras decides."""
         return None
+
+
+def _suits_a_loop(jaxpr):
+    """Whether a step may run inside a loop of XLA.
+
+    XLA:CPU leaves its fast convolutions inside a loop: a small VAE's step took 30 times as long.
+    """
+    return jax.default_backend() != "cpu" or "conv_general_dilated" not in str(jaxpr)
 
 
 def _signature(batch):

@@ -17,6 +17,9 @@ from keras import ops, tree
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from keras_gen.engine.kernels import products
+from keras_gen.engine.memory import keep_freed_memory
+
 # A cold compile costs about 30 s here and saves some 10 ms a step: shorter runs stay eager.
 STEPS_THAT_REPAY_CAPTURE = 2000
 
@@ -127,6 +130,7 @@ class StepAdapter:
     def make_train_function(self, force=False):
         if self.train_function is not None and not force:
             return
+        keep_freed_memory()
         step = self.train_step
         if self.jit_compile and not self.run_eagerly:
             step = CapturedStep(self)
@@ -214,6 +218,7 @@ def compile_with_inductor(graph, inputs):
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
+    products.teach_inductor()
     # Without a shape environment, inductor does not look into its cache on disk.
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     inputs = [mode.from_tensor(tensor, static_shapes=True) for tensor in inputs]
@@ -260,13 +265,11 @@ class CapturedStep:
                 warnings.warn(_culprit(error, self.model), stacklevel=2)
                 return logs
             self.graphs[key] = entry
-        run, variables, values, state, held = entry
+        step, variables, values = entry
         if any(v._value is not value for v, value in zip(variables, values, strict=True)):
             del self.graphs[key]
             return self(data)
-        with torch.no_grad():
-            outputs = run(*state, *leaves, *held)
-        return dict(zip(self.log_names, outputs, strict=True))
+        return dict(zip(self.log_names, step(leaves), strict=True))
 
     def _capture(self, data, leaves):
         model = self.model
@@ -296,7 +299,62 @@ class CapturedStep:
         if any("_local_scalar_dense" in str(node.target) for node in graph.graph.nodes):
             raise ValueError("the step reads a tensor's value back as a Python number")
         held = _lift_held_tensors(graph)
-        return compile_graph(graph, [*state, *leaves, *held]), variables, values, state, held
+        run = compile_graph(graph, [*state, *leaves, *held])
+
+        def compiled(batch):
+            with torch.no_grad():
+                return run(*state, *batch, *held)
+
+        if all(tensor.is_cuda for tensor in (*state, *leaves, *held)):
+            compiled = _replayed_where_possible(compiled, state, leaves)
+        return compiled, variables, values
+
+
+def _replayed_where_possible(step, state, batch):
+    try:
+        return ReplayedOnGPU(step, state, batch)
+    except RuntimeError as error:
+        first_line = str(error).strip().splitlines()[0]
+        warnings.warn(
+            f"jit_compile: this step goes on without a CUDA graph ({first_line}).", stacklevel=2
+        )
+        return step
+
+
+class ReplayedOnGPU:
+    """A compiled step as one CUDA graph: its hundreds of kernels are one launch.
+
+    State is updated in place, at the same addresses each step; batches are copied into buffers
+    that the graph reads. Random numbers come from counters in the state, so they move on.
+
+    Args:
+        step: `step(batch) -> outputs`.
+        state: List of the tensors that it changes in place.
+        batch: List of the tensors of one batch: the graph keeps to their shapes.
+    """
+
+    def __init__(self, step, state, batch):
+        self.buffers = [leaf.clone() for leaf in batch]
+        self.graph = torch.cuda.CUDAGraph()
+        before = [value.clone() for value in state]
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        try:
+            with torch.cuda.stream(side):
+                for _ in range(3):  # what is chosen or allocated once stays out of the graph
+                    step(self.buffers)
+            torch.cuda.current_stream().wait_stream(side)
+            with torch.cuda.graph(self.graph):
+                self.outputs = step(self.buffers)
+        finally:
+            for value, old in zip(state, before, strict=True):
+                value.copy_(old)
+
+    def __call__(self, batch):
+        for buffer, leaf in zip(self.buffers, batch, strict=True):
+            buffer.copy_(leaf)
+        self.graph.replay()
+        return [output.clone() for output in self.outputs]
 
 
 def _unique(variables):

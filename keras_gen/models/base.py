@@ -2,23 +2,18 @@
 
 import contextlib
 import functools
-import inspect
-import itertools
-import types
 
 import keras
 import numpy as np
 from keras import ops
 
 from keras_gen import engine
-from keras_gen.optimizers import OptimizerGroup
+from keras_gen.models.labels import Labelled
+from keras_gen.models.saving import SavedByArguments, constructor_arguments
+from keras_gen.models.trainer import Trainer
 from keras_gen.random import Stream
 
 TRAINING, EVALUATION, SAMPLING = 0, 1, 2  # domains of one seed's random streams
-
-
-class Diverged(RuntimeError):
-    """A term of the loss stopped being finite; nothing was written after it."""
 
 
 class Term(keras.metrics.Mean):
@@ -29,7 +24,7 @@ class Term(keras.metrics.Mean):
         self._direction = "down"
 
 
-class GenerativeModel(engine.StepAdapter, keras.Model):
+class GenerativeModel(Labelled, SavedByArguments, Trainer, keras.Model):
     """A training algorithm with sockets for networks, trained by one `train_step` everywhere.
 
     A subclass declares its `terms`, takes its networks as arguments, and writes either an
@@ -62,7 +57,7 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         if unknown:
             raise TypeError(
                 f"{type(self).__name__} got unknown argument(s) {', '.join(map(repr, unknown))}; "
-                f"it takes {', '.join(_constructor_arguments(type(self)))}."
+                f"it takes {', '.join(constructor_arguments(type(self)))}."
             )
         super().__init__(name=name, dtype=dtype)
         self.seed = seed
@@ -174,38 +169,6 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         self._batch_size = ops.shape(x)[0]
         return ops.cast(x, self.compute_dtype), labels
 
-    def condition(self, x, labels):
-        """Join one-hot labels to vectors or, as constant planes, to images.
-
-        `[x, one_hot(labels)]` along the last axis; `x` itself where the model takes no labels.
-
-        Args:
-            x: `(batch, features)` or `(batch, height, width, channels)`.
-            labels: int32 `(batch,)` in `[0, num_classes)`, or `None`.
-
-        Returns:
-            Tensor with `num_classes` more entries on its last axis.
-
-        Raises:
-            ValueError: The model is conditional and there are no labels.
-
-        Reference:
-            Mirza & Osindero 2014, "Conditional Generative Adversarial Nets", section 3.2.
-        """
-        classes = getattr(self, "num_classes", None)
-        if classes is None:
-            return x
-        if labels is None:
-            raise ValueError(
-                f"{type(self).__name__}(num_classes={classes}) is conditional and got no labels: "
-                "give fit(x, labels), or batches (x, labels)."
-            )
-        planes = ops.one_hot(labels, classes, dtype=x.dtype)
-        for _ in range(len(x.shape) - 2):
-            planes = ops.expand_dims(planes, 1)
-        planes = ops.broadcast_to(planes, (*ops.shape(x)[:-1], classes))
-        return ops.concatenate([x, planes], axis=-1)
-
     def normal(self, shape):
         """Standard normal numbers of the model's own stream, in the compute dtype."""
         return self._stream.normal(shape, self.compute_dtype)
@@ -247,35 +210,6 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
             self._terms[term].update_state(mean, sample_weight=count)
         return {term: self._terms[term].result() for term in means}
 
-    def _note_fault(self, means):
-        """Note on the device which term was first not finite, and when."""
-        order = list(self._terms)
-        bad = ops.logical_not(ops.isfinite(ops.stack(list(means.values()))))
-        positions = np.array([order.index(term) for term in means], "int32")
-        term = ops.min(ops.where(bad, positions, len(order)))
-        here = ops.stack([ops.cast(self.optimizer.iterations, "int32"), ops.cast(term, "int32")])
-        first = ops.logical_and(ops.any(bad), self._fault[0] < 0)
-        self._fault.assign(ops.where(first, here, self._fault.value))
-
-    def check_finite(self):
-        """Raise `Diverged` if a term of any train step so far, or a weight now, is not finite.
-
-        The last step's terms may be finite and its gradients not: hence the weights.
-        """
-        advice = "Lower the learning rate or clip the gradients (clipnorm); nothing was saved after"
-        step, term = (int(value) for value in ops.convert_to_numpy(self._fault.value))
-        if step >= 0:
-            raise Diverged(
-                f"{type(self).__name__} diverged: term '{list(self._terms)[term]}' was not finite "
-                f"at train step {step + 1}. {advice} that step."
-            )
-        for variable in self.trainable_variables:
-            if not np.isfinite(ops.convert_to_numpy(variable).astype("float32")).all():
-                raise Diverged(
-                    f"{type(self).__name__} diverged: weight '{variable.path}' was not finite "
-                    f"after train step {int(self.optimizer.iterations)}. {advice} it."
-                )
-
     # -- Averages of the weights --------------------------------------------------------------
 
     def average_of(self, network, decay):
@@ -307,8 +241,6 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
                 else:
                     mean.assign(variable)
 
-    # -- Keras' own methods -------------------------------------------------------------------
-
     @property
     def metrics(self):
         return list(self._terms.values())
@@ -318,169 +250,11 @@ class GenerativeModel(engine.StepAdapter, keras.Model):
         # Each evaluation draws the same numbers.
         self._streams[EVALUATION].counter.assign(0)
 
-    def compile(
-        self, optimizer="adam", *, run_eagerly=False, jit_compile="auto", steps_per_execution=1
-    ):
-        """Configure training.
-
-        Args:
-            optimizer: One optimizer (or its name), or `{player: optimizer}` for a model with
-                several; kept as an `OptimizerGroup`.
-            run_eagerly: Run `train_step` line by line, to debug it.
-            jit_compile: `True`, `False` or `"auto"`: XLA on JAX and TensorFlow, whole-step
-                capture on PyTorch (auto: where the run is long enough to repay the compile).
-            steps_per_execution: Train steps a call of the train function.
-        """
-        group = optimizer
-        if not isinstance(group, OptimizerGroup):
-            layers = self._flatten_layers()
-            half = any(layer.compute_dtype == "float16" for layer in layers)
-            group = OptimizerGroup(optimizer, scale_loss=half)
-        super().compile(
-            optimizer=group,
-            run_eagerly=run_eagerly,
-            jit_compile=jit_compile,
-            steps_per_execution=steps_per_execution,
-            auto_scale_loss=False,
-        )
-        self._auto_jit = jit_compile == "auto" and not run_eagerly
-        group.bind(self.player_variables)
-        if all(layer.built for layer in self._flatten_layers()):
-            group.build(self.trainable_variables)
-
-    def get_compile_config(self):
-        return {
-            "optimizer": keras.saving.serialize_keras_object(self.optimizer),
-            "run_eagerly": self.run_eagerly,
-            "jit_compile": "auto" if self._auto_jit else self.jit_compile,
-            "steps_per_execution": self.steps_per_execution,
-        }
-
-    def compile_from_config(self, config):
-        config = dict(config)
-        optimizer = keras.saving.deserialize_keras_object(config.pop("optimizer"))
-        self.compile(optimizer=optimizer, **config)
-
-    def fit(self, x=None, y=None, *, callbacks=None, validation_data=None, epochs=1, **kwargs):
-        """Train, as `keras.Model.fit`: arrays, tf.data, DataLoader, PyDataset, grain, generators.
-
-        Batches may be bare, `(x,)` or `(x, labels)`. A run whose terms stop being finite raises
-        `Diverged` at the end of that epoch, before any callback writes anything.
-
-        Args:
-            x: Examples, or a source of batches.
-            y: Labels `(examples,)` for a conditional model, where `x` is an array.
-            callbacks: Keras callbacks.
-            validation_data: As `x`, or `(x, labels)`.
-            epochs: Passes over the data.
-            **kwargs: The rest of `keras.Model.fit`'s arguments.
-
-        Returns:
-            Keras' `History`.
-
-        Raises:
-            Diverged: A term was not finite.
-        """
-        x, steps = _as_tuples(x)
-        if steps is not None:
-            kwargs.setdefault("steps_per_epoch", steps)
-        if validation_data is not None and not isinstance(validation_data, tuple):
-            validation_data, steps = _as_tuples(validation_data)
-            if steps is not None:
-                kwargs.setdefault("validation_steps", steps)
-        self._check_labels(y)
-        if self._auto_jit:
-            self._settle_jit(x, epochs, kwargs)
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks = [_StopAtFault(), *map(self._directed, keras.tree.flatten(callbacks or []))]
-        return super().fit(
-            x, y, callbacks=callbacks, validation_data=validation_data, epochs=epochs, **kwargs
-        )
-
-    def evaluate(self, x=None, y=None, **kwargs):
-        """Mean terms over the data, weighted by examples, as `keras.Model.evaluate`.
-
-        The random numbers are the same in each evaluation, and no training stream moves.
-        """
-        x, steps = _as_tuples(x)
-        if steps is not None and kwargs.get("steps") is None:
-            kwargs["steps"] = steps
-        self._check_labels(y)
-        return super().evaluate(x, y, **kwargs)
-
-    def _directed(self, callback):
-        """Tell a callback with `mode="auto"` that its term is better the lower it is.
-
-        Keras 3.15 asks only the metrics that `compile(metrics=...)` was given.
-        """
-        term = self._terms.get(str(getattr(callback, "monitor", "")).removeprefix("val_"))
-        if term is not None and getattr(callback, "mode", None) == "auto":
-            callback.mode = {"down": "min", "up": "max"}[term._direction]
-        return callback
-
-    def _settle_jit(self, x, epochs, options):
-        per_epoch = options.get("steps_per_epoch")
-        if per_epoch is None and hasattr(x, "__len__"):
-            per_epoch = len(x)
-            if hasattr(x, "shape"):
-                per_epoch = -(-per_epoch // (options.get("batch_size") or 32))
-        steps = None if per_epoch is None else per_epoch * epochs
-        choice = self._resolve_jit_for(steps)
-        if choice is not None and choice != self.jit_compile:
-            self.jit_compile = choice
-            self.train_function = None
-
-    def _check_labels(self, labels):
-        """Labels out of range are an error where they can be seen: one-hot would hide them."""
-        classes = getattr(self, "num_classes", None)
-        if classes is None or labels is None or not hasattr(labels, "shape"):
-            return labels
-        numbers = ops.convert_to_numpy(labels)
-        if numbers.size and (numbers.min() < 0 or numbers.max() >= classes):
-            wrong = numbers[(numbers < 0) | (numbers >= classes)].flat[0]
-            raise ValueError(
-                f"labels: {type(self).__name__}(num_classes={classes}) takes 0 to {classes - 1}; "
-                f"got {wrong}."
-            )
-        return labels
-
-    def sampling_labels(self, count, labels):
-        """Labels for `sample`: checked, repeated in turn up to `count`; all where `None`."""
-        classes = getattr(self, "num_classes", None)
-        if classes is None:
-            if labels is not None:
-                raise ValueError(f"labels: this {type(self).__name__} takes none (num_classes).")
-            return None
-        labels = np.arange(classes) if labels is None else np.atleast_1d(np.asarray(labels))
-        self._check_labels(labels)
-        return ops.convert_to_tensor(np.resize(labels, count).astype("int32"))
-
     def sampling_stream(self, seed):
         """A stream for `sample` that moves no training stream; a fresh one where seed is `None`."""
         if seed is None:
             seed = int(np.random.SeedSequence().generate_state(1)[0])
         return Stream(int(seed), SAMPLING)
-
-    def get_config(self):
-        config = {
-            "name": self.name,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-        }
-        for argument in _constructor_arguments(type(self)):
-            if argument not in config:
-                value = getattr(self, argument)
-                config[argument] = keras.saving.serialize_keras_object(value)
-        return config
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        return cls(
-            **{
-                # Keras empties what it deserializes: hand it a copy.
-                name: keras.saving.deserialize_keras_object(_copied(value), custom_objects)
-                for name, value in config.items()
-            }
-        )
 
     @property
     def _training(self):
@@ -521,57 +295,3 @@ def _attended(step, training):
 for _name in ("train_step", "test_step"):
     _step = _attended(GenerativeModel.__dict__[_name], _name == "train_step")
     setattr(GenerativeModel, _name, _step)
-
-
-class _StopAtFault(keras.callbacks.Callback):
-    """Raise `Diverged` at the end of an epoch, before later callbacks write anything."""
-
-    async_safe = True
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.model.check_finite()
-
-
-def _constructor_arguments(cls):
-    """Names of the constructor's arguments, the base's included."""
-    names = {}
-    for ancestor in cls.__mro__:
-        for name, parameter in inspect.signature(ancestor.__init__).parameters.items():
-            if name != "self" and parameter.kind not in (
-                parameter.VAR_KEYWORD,
-                parameter.VAR_POSITIONAL,
-            ):
-                names[name] = None
-        if ancestor is GenerativeModel:
-            break
-    return tuple(names)
-
-
-def _copied(value):
-    if isinstance(value, dict):
-        return {key: _copied(inner) for key, inner in value.items()}
-    return [_copied(inner) for inner in value] if isinstance(value, list) else value
-
-
-def _as_tuples(x):
-    """Let every source give whole epochs, and bare batches work like tuples.
-
-    Keras 3.15 refuses a generator of bare arrays, splits a DataLoader's bare tensor along its
-    rows, and takes the end of a grain dataset for a failure.
-
-    Returns:
-        `(source, steps an epoch or None)`.
-    """
-    if isinstance(x, types.GeneratorType):
-        return (_as_tuple(batch) for batch in x), None
-    if hasattr(x, "collate_fn") and hasattr(x, "dataset"):  # a torch DataLoader
-        endless = (_as_tuple(batch) for _ in itertools.count() for batch in x)
-        return endless, len(x)
-    if type(x).__module__.startswith("grain.") and hasattr(x, "repeat") and hasattr(x, "__len__"):
-        return x.repeat(), len(x)
-    return x, None
-
-
-def _as_tuple(batch):
-    parts = batch if isinstance(batch, list | tuple) else (batch,)
-    return tuple(ops.convert_to_numpy(part) for part in parts)

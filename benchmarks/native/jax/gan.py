@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from .. import plan  # noqa: TID252
+from .. import plan
 from . import networks
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 from jax import lax
 
-from .. import plan  # noqa: TID252
+from .. import plan
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 STRIDES = (plan.STRIDE, plan.STRIDE)

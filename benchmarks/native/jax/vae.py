@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from .. import plan  # noqa: TID252
+from .. import plan
 from . import networks
 
 

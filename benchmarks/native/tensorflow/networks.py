@@ -6,7 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from .. import plan  # noqa: TID252
+from .. import plan
 
 ACTIVATIONS = {
     "relu": tf.nn.relu,

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from .. import plan  # noqa: TID252
+from .. import plan
 from .networks import Adam, Network
 
 

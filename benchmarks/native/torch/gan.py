@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from .. import plan  # noqa: TID252
+from .. import plan
 from .training import Trainer
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .. import plan  # noqa: TID252
+from .. import plan
 
 PADDING = 1  # of a 4 x 4 kernel with stride 2: Keras' "same" where sides are even
 

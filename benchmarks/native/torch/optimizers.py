@@ -2,7 +2,7 @@
 
 import torch
 
-from ..plan import ADAM_EPSILON  # noqa: TID252
+from ..plan import ADAM_EPSILON
 
 
 class FusedAdam(torch.optim.Adam):

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from .. import plan  # noqa: TID252
+from .. import plan
 from .networks import build, to_keras
 from .optimizers import FusedAdam, TracedAdam
 

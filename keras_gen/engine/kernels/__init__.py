@@ -4,6 +4,7 @@ While a step of ours runs, Keras' own layers (`Conv2D`, `Conv2DTranspose`, ... o
 these instead of Keras' functions. `KERAS_GEN_KERNELS=0` in the environment leaves Keras' own.
 """
 
+import contextlib
 import os
 
 import keras
@@ -17,11 +18,15 @@ elif keras.backend.backend() == "torch":
 else:
 
     def kernels():
-        """`{name in Keras' backend.nn: function}` of this backend: none."""
+        """`{module of Keras' backend: {name: function}}` of this backend: none."""
         return {}
 
 
+@contextlib.contextmanager
 def fast_kernels():
     """Let Keras' layers use our kernels inside the `with` block, and Keras' own after it."""
     ours = {} if os.environ.get("KERAS_GEN_KERNELS") == "0" else kernels()
-    return swapped(keras.src.backend.nn, ours)
+    with contextlib.ExitStack() as stack:
+        for module, functions in ours.items():
+            stack.enter_context(swapped(module, functions))
+        yield

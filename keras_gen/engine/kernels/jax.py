@@ -24,10 +24,10 @@ _keras_conv, _keras_conv_transpose = nn.conv, nn.conv_transpose
 
 
 def kernels():
-    """`{name in Keras' backend.nn: function}`: on a CPU only; accelerators have good ones."""
+    """`{module of Keras' backend: {name: function}}`: on a CPU; accelerators have good ones."""
     if jax.default_backend() != "cpu":
         return {}
-    return {"conv": conv, "conv_transpose": conv_transpose}
+    return {nn: {"conv": conv, "conv_transpose": conv_transpose}}
 
 
 def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_rate=1):

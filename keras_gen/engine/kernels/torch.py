@@ -1,35 +1,34 @@
-"""Convolutions of images in the memory format that PyTorch does best on a CPU.
+"""Convolutions and products in the forms that PyTorch does best on a CPU.
 
 Keras 3.15 copies every image to `(batch, channels, height, width)` and back around a convolution,
 and computes the border of a transposed convolution only to cut it off. Images that lie as
 `(batch, height, width, channels)` are PyTorch's `channels_last`: a view is enough.
 
-Between an image of few channels and many features, a strided convolution and its transpose are
-one matrix product and the sorting of pixels into patches, or back: oneDNN does these badly.
-
 Batch normalization and its statistics are one operation, whose derivative is known; Keras' two
 functions leave it to be derived from every step of theirs.
 """
 
-import itertools
-
 import torch
-from keras.src.backend.torch import nn
+from keras.src.backend.torch import nn, numpy
 from torch.nn import functional
 
-FEW_CHANNELS = 1  # three colours already make oneDNN the faster
+from keras_gen.engine.kernels import few_channels
+from keras_gen.engine.kernels.products import product
 
-_keras_conv, _keras_conv_transpose = nn.conv, nn.conv_transpose
+_keras_conv, _keras_conv_transpose, _keras_matmul = nn.conv, nn.conv_transpose, numpy.matmul
 _keras_moments, _keras_batch_normalization = nn.moments, nn.batch_normalization
 
 
 def kernels():
-    """`{name in Keras' backend.nn: function}`."""
+    """`{module of Keras' backend: {name: function}}`."""
     return {
-        "conv": conv,
-        "conv_transpose": conv_transpose,
-        "moments": moments,
-        "batch_normalization": batch_normalization,
+        nn: {
+            "conv": conv,
+            "conv_transpose": conv_transpose,
+            "moments": moments,
+            "batch_normalization": batch_normalization,
+        },
+        numpy: {"matmul": matmul},
     }
 
 
@@ -45,13 +44,15 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
             _same(*each) for each in zip(x.shape[1:3], w.shape, strides, dilation, strict=False)
         ]
     groups = x.shape[3] // w.shape[2]
-    if groups == 1 and _few(w, strides, dilation):
-        return _convolve_patches(x, w, strides, pads)
+    if groups == 1 and few_channels.suits(x, w, strides, dilation):
+        (above, below), (left, right) = pads
+        x = functional.pad(x, (0, 0, 0, right - left, 0, below - above))
+        return few_channels.convolution(x, w, strides, (above, left))
     x = x.permute(0, 3, 1, 2)
     if any(low != high for low, high in pads):
         x, pads = functional.pad(x, (*pads[1], *pads[0])), [(0, 0), (0, 0)]
     low = [low for low, _ in pads]
-    y = functional.conv2d(x, _oriented(w), None, strides, low, dilation, groups)
+    y = functional.conv2d(x, few_channels.oriented(w), None, strides, low, dilation, groups)
     return y.permute(0, 2, 3, 1)
 
 
@@ -76,17 +77,17 @@ def conv_transpose(
     more = [low - high for low, high in crops]  # PyTorch cuts `low` off both ends
     if min(cut) < 0 or any(m >= max(s, d) for m, s, d in zip(more, strides, dilation, strict=True)):
         return _keras_conv_transpose(y, w, **options, data_format=data_format)
-    if _few(w, strides, dilation):
+    if few_channels.suits(y, w, strides, dilation):
         sides = [
             (side - 1) * stride + k - low - high
             for side, stride, k, (low, high) in zip(
                 y.shape[1:3], strides, w.shape, crops, strict=False
             )
         ]
-        return _add_patches(y, w, strides, cut, sides)
+        return few_channels.transposed_convolution(y, w, strides, cut, sides)
     x = functional.conv_transpose2d(
         y.permute(0, 3, 1, 2),
-        _oriented(w),
+        few_channels.oriented(w),
         None,
         strides,
         cut,
@@ -98,6 +99,14 @@ def conv_transpose(
         height, width = (side + min(0, m) for side, m in zip(x.shape[2:], more, strict=True))
         x = x[:, :, :height, :width]
     return x.permute(0, 2, 3, 1)
+
+
+def matmul(x1, x2):
+    """`keras.ops.matmul`; a large product of float32 matrices is oneDNN's."""
+    x1, x2 = nn.convert_to_tensor(x1), nn.convert_to_tensor(x2)
+    if x1.ndim < 2 or x2.ndim != 2 or x1.dtype != torch.float32 or x2.dtype != torch.float32:
+        return _keras_matmul(x1, x2)
+    return product(x1.reshape(-1, x1.shape[-1]), x2).reshape(*x1.shape[:-1], x2.shape[1])
 
 
 def moments(x, axes, keepdims=False, synchronized=False):
@@ -138,58 +147,3 @@ def _same(side, kernel, stride, dilation):
     """Zeros before and after, so that `ceil(side / stride)` entries come out."""
     total = max((-(-side // stride) - 1) * stride + (kernel - 1) * dilation + 1 - side, 0)
     return total // 2, total - total // 2
-
-
-def _oriented(kernel):
-    """A kernel `(height, width, in, out)` as PyTorch's `(out, in, height, width)`."""
-    return kernel.permute(3, 2, 0, 1).contiguous(memory_format=torch.channels_last)
-
-
-def _few(kernel, strides, dilation):
-    return kernel.shape[2] <= FEW_CHANNELS and min(strides) > 1 and max(dilation) == 1
-
-
-def _in_blocks(kernel, strides):
-    """A kernel as `(rows, columns, *strides, in, out)`, filled up with zeros to whole blocks."""
-    (rows, columns), (height, width) = (
-        [-(-k // stride) for k, stride in zip(kernel.shape, strides, strict=False)],
-        strides,
-    )
-    missing = (rows * height - kernel.shape[0], columns * width - kernel.shape[1])
-    kernel = functional.pad(kernel, (0, 0, 0, 0, 0, missing[1], 0, missing[0]))
-    return kernel.reshape(rows, height, columns, width, *kernel.shape[2:]).transpose(1, 2)
-
-
-def _convolve_patches(x, kernel, strides, pads):
-    """A convolution as one product: `(batch, height, width, channels)` to features."""
-    blocks = _in_blocks(kernel, strides)
-    rows, columns, height, width, channels, features = blocks.shape
-    # Sides that come out, and with them the blocks of pixels that are read.
-    out = [
-        (side + sum(pad) - k) // stride + 1
-        for side, pad, k, stride in zip(x.shape[1:3], pads, kernel.shape, strides, strict=False)
-    ]
-    read = [(out[0] + rows - 1) * height, (out[1] + columns - 1) * width]
-    after = [r - side - low for r, side, (low, _) in zip(read, x.shape[1:3], pads, strict=True)]
-    x = functional.pad(x, (0, 0, pads[1][0], after[1], pads[0][0], after[0]))
-    x = x.reshape(-1, read[0] // height, height, read[1] // width, width, channels).transpose(2, 3)
-    places = itertools.product(range(rows), range(columns))
-    patches = torch.stack([x[:, i : i + out[0], j : j + out[1]] for i, j in places], 3)
-    y = patches.reshape(-1, blocks[..., 0].numel()) @ blocks.reshape(-1, features)
-    return y.reshape(-1, *out, features)
-
-
-def _add_patches(y, kernel, strides, cut, sides):
-    """The transpose of `_convolve_patches`: features to `(batch, *sides, channels)`."""
-    blocks = _in_blocks(kernel, strides)
-    rows, columns, height, width, channels, features = blocks.shape
-    patches = y.reshape(-1, features) @ blocks.reshape(-1, features).T
-    patches = patches.reshape(*y.shape[:3], rows, columns, height, width, channels)
-    total = 0
-    for i, j in itertools.product(range(rows), range(columns)):
-        around = (0, 0, 0, 0, 0, 0, j, columns - 1 - j, i, rows - 1 - i)
-        total = total + functional.pad(patches[:, :, :, i, j], around)
-    batch, tall, wide = total.shape[:3]
-    x = total.transpose(2, 3).reshape(batch, tall * height, wide * width, channels)
-    after = [c + side - full for c, side, full in zip(cut, sides, x.shape[1:3], strict=True)]
-    return functional.pad(x, (0, 0, -cut[1], after[1], -cut[0], after[0]))
