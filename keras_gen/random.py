@@ -8,6 +8,8 @@ function of (seed, call, element): it traces, it can be saved as one integer, an
 import keras
 from keras import ops
 
+from keras_gen import engine
+
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 KEY_PARITY = 0x1BD11BDA
 
@@ -30,7 +32,7 @@ def threefry_2x32(key, counter):
     """Threefry-2x32-20: two random words for each pair of counter words.
 
     Args:
-        key: Two Python integers, read as 32-bit words.
+        key: Two Python integers, read as 32-bit words, or two int32 scalar tensors.
         counter: Two int32 tensors of one shape.
 
     Returns:
@@ -39,14 +41,15 @@ def threefry_2x32(key, counter):
     Reference:
         Salmon et al. 2011, section 3.3; known answers from Random123's `kat_vectors`.
     """
-    keys = (_int32(key[0]), _int32(key[1]), _int32(key[0] ^ key[1] ^ KEY_PARITY))
+    key = [_int32(word) if isinstance(word, int) else word for word in key]
+    keys = (*key, key[0] ^ key[1] ^ KEY_PARITY)
     x0, x1 = counter[0] + keys[0], counter[1] + keys[1]
     for four_rounds in range(5):
         for bits in ROTATIONS[four_rounds % 2]:
             x0 = x0 + x1
             x1 = ops.bitwise_xor(_rotate_left(x1, bits), x0)
         x0 = x0 + keys[(four_rounds + 1) % 3]
-        x1 = x1 + _int32(keys[(four_rounds + 2) % 3] + four_rounds + 1)
+        x1 = x1 + keys[(four_rounds + 2) % 3] + (four_rounds + 1)
     return x0, x1
 
 
@@ -78,6 +81,31 @@ def below(words, high):
     return ops.minimum(scaled, high - 1)
 
 
+def _blocks(call, key, shape):
+    """Words for a shape: two tensors of `ceil(size / 2)` words, and the size."""
+    size = 1
+    for side in shape:
+        size = size * side
+    elements = ops.arange((size + 1) // 2, dtype="int32")
+    return threefry_2x32(key, (elements, ops.zeros_like(elements) + call)), size
+
+
+@engine.one_program
+def _words(call, low, high, shape):
+    blocks, size = _blocks(call, (low, high), shape)
+    return ops.reshape(ops.concatenate(blocks)[:size], shape)
+
+
+@engine.one_program
+def _normals(call, low, high, shape):
+    blocks, size = _blocks(call, (low, high), shape)
+    u1, u2 = (to_open_unit_interval(block) for block in blocks)
+    radius = ops.sqrt(-2.0 * ops.log(u1))
+    angle = 6.283185307179586 * u2
+    pairs = ops.concatenate([radius * ops.cos(angle), radius * ops.sin(angle)])
+    return ops.reshape(pairs[:size], shape)
+
+
 class Stream:
     """A stream of random numbers: the same for one seed, whatever the backend.
 
@@ -97,20 +125,16 @@ class Stream:
     def __init__(self, seed, domain=0, counter=None):
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise TypeError(f"seed must be an integer; got {seed!r}.")
-        self.key = (seed & 0xFFFFFFFF, ((seed >> 32) & 0xFFFFFFFF) ^ (domain * 0x9E3779B9))
+        high = ((seed >> 32) & 0xFFFFFFFF) ^ (domain * 0x9E3779B9)
+        self.key = (_int32(seed), _int32(high))
         if counter is None:
             counter = keras.Variable(0, dtype="int32", trainable=False, name="random_counter")
         self.counter = counter
 
-    def _blocks(self, shape):
-        """Words for a shape: two tensors of `ceil(size / 2)` words, and the size."""
-        size = 1
-        for side in shape:
-            size = size * side
-        elements = ops.arange((size + 1) // 2, dtype="int32")
-        call = ops.zeros_like(elements) + ops.convert_to_tensor(self.counter)
+    def _next_call(self):
+        call = self.counter.value + 0  # a copy: the counter moves on, in place on PyTorch
         self.counter.assign_add(1)
-        return threefry_2x32(self.key, (elements, call)), size
+        return call
 
     def words(self, shape):
         """Uniform 32-bit words as int32.
@@ -121,8 +145,7 @@ class Stream:
         Returns:
             int32 tensor, every bit pattern equally likely.
         """
-        blocks, size = self._blocks(shape)
-        return ops.reshape(ops.concatenate(blocks)[:size], shape)
+        return _words(self._next_call(), *self.key, shape)
 
     def uniform(self, shape, dtype="float32"):
         """Uniform numbers in the open interval (0, 1), 23 random bits each.
@@ -149,12 +172,7 @@ class Stream:
         Reference:
             Box & Muller 1958.
         """
-        blocks, size = self._blocks(shape)
-        u1, u2 = (to_open_unit_interval(block) for block in blocks)
-        radius = ops.sqrt(-2.0 * ops.log(u1))
-        angle = 6.283185307179586 * u2
-        pairs = ops.concatenate([radius * ops.cos(angle), radius * ops.sin(angle)])
-        return ops.cast(ops.reshape(pairs[:size], shape), dtype)
+        return ops.cast(_normals(self._next_call(), *self.key, shape), dtype)
 
     def integers(self, shape, high):
         """Uniform integers in `[0, high)`.

@@ -26,3 +26,18 @@ def test_a_family_trains_on_the_gpu(case, policy, jit):
     value = model.trainable_variables[0].value
     assert any(name in device_of(value) for name in ("gpu", "cuda"))
     assert np.all(np.isfinite(ops.convert_to_numpy(model.sample(4, seed=0))))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_replayed_cuda_graph_trains_as_plain_steps_do(case, recwarn):
+    if keras.backend.backend() != "torch":
+        pytest.skip("CUDA graphs are PyTorch's")
+    x, labels = case.data()
+    weights = []
+    for jit in (False, True):
+        model = case.model(jit_compile=jit)
+        model.fit(x, labels, batch_size=20, epochs=2, shuffle=False, verbose=0)
+        weights.append([ops.convert_to_numpy(v) for v in model.variables])
+    for plain, replayed in zip(*weights, strict=True):
+        np.testing.assert_allclose(replayed, plain, rtol=1e-3, atol=1e-4)
+    assert not [w for w in recwarn if "CUDA graph" in str(w.message)]

@@ -136,3 +136,13 @@ def test_an_impossible_bound_is_refused(high):
 def test_a_seed_that_is_no_integer_is_refused():
     with pytest.raises(TypeError, match="seed must be an integer; got 'x'"):
         Stream("x")
+
+
+def test_a_key_of_tensors_is_that_key():
+    """A key that a program is given, so that another seed does not compile it anew."""
+    counter = [ops.arange(5, dtype="int32"), ops.arange(5, 10, dtype="int32")]
+    words = (0x13198A2E, 0x7FFFFFFF)
+    expected = threefry_2x32(words, counter)
+    got = threefry_2x32([ops.convert_to_tensor(w, dtype="int32") for w in words], counter)
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_array_equal(ops.convert_to_numpy(ours), ops.convert_to_numpy(theirs))

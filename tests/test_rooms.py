@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "losses": set(),
     "metrics": set(),
     "optimizers": set(),
-    "random": set(),
+    "random": {"engine"},
     "schedules": set(),
     "networks": {"engine", "random"},
     "samplers": {"schedules"},
@@ -66,7 +66,7 @@ def imports(path):
 def strangers(path):
     """What a file imports and its room may not."""
     room = room_of(path)
-    backend = {path.stem} & BACKENDS if room == "engine" else set()
+    backend = {path.stem, path.parent.name} & BACKENDS if room == "engine" else set()
     outside = {"keras", "numpy", *sys.stdlib_module_names} | FROM_OUTSIDE.get(room, set()) | backend
     for name in imports(path):
         first, *rest = name.split(".")

@@ -1,11 +1,13 @@
 """The engine: the only room that knows the backend.
 
-Five names, the same on TensorFlow, JAX and PyTorch:
+Seven names, the same on TensorFlow, JAX and PyTorch:
 
 - `value_and_grad(objective, variables)` -> `((loss, aux), gradients)`
 - `apply_gradients(optimizer, gradients, variables)`
 - `input_gradient(fn, x)` -> `d sum(fn(x)) / dx`, itself differentiable
 - `StepAdapter`: mixin placed before `keras.Model`; lets Keras run a stateful `train_step`
+- `one_program(function)`: a pure function as one program, where that spares dispatches
+- `sampling()`: what a model's `sample` runs in
 - `minimize(objective, variables, optimizer)` -> `(loss, aux)`, written once, below
 
 An *objective* is a function without arguments that returns `(loss, aux)`: a scalar, and any
@@ -21,16 +23,32 @@ from keras_gen.engine.kernels import fast_kernels
 
 _backend = keras.backend.backend()
 if _backend == "jax":
-    from keras_gen.engine.jax import StepAdapter, apply_gradients, input_gradient, value_and_grad
+    from keras_gen.engine.jax import (
+        StepAdapter,
+        apply_gradients,
+        input_gradient,
+        one_program,
+        sampling,
+        value_and_grad,
+    )
 elif _backend == "tensorflow":
     from keras_gen.engine.tensorflow import (
         StepAdapter,
         apply_gradients,
         input_gradient,
+        one_program,
+        sampling,
         value_and_grad,
     )
 elif _backend == "torch":
-    from keras_gen.engine.torch import StepAdapter, apply_gradients, input_gradient, value_and_grad
+    from keras_gen.engine.torch import (
+        StepAdapter,
+        apply_gradients,
+        input_gradient,
+        one_program,
+        sampling,
+        value_and_grad,
+    )
 else:
     raise ImportError(
         f"keras_gen trains on jax, tensorflow and torch; Keras runs on {_backend!r} here. "
@@ -43,6 +61,8 @@ __all__ = [
     "fast_kernels",
     "input_gradient",
     "minimize",
+    "one_program",
+    "sampling",
     "serve_random",
     "value_and_grad",
 ]

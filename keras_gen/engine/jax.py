@@ -123,6 +123,30 @@ def input_gradient(fn, x):
     return gradient
 
 
+def one_program(function):
+    """Compile a pure function of a shape and a few numbers as one program: one dispatch.
+
+    Args:
+        function: `function(*numbers, shape) -> tensor`; the numbers int32 scalars.
+
+    Returns:
+        The function; another shape is another program, another number is not.
+    """
+
+    program = jax.jit(lambda numbers, shape: function(*numbers, shape), static_argnums=1)
+
+    @functools.wraps(function)
+    def compiled(*inputs):
+        return program(inputs[:-1], inputs[-1])
+
+    return compiled
+
+
+def sampling():
+    """What `sample` runs in: here as it is; our kernels are for derivatives, and for steps."""
+    return contextlib.nullcontext()
+
+
 class StepAdapter:
     """Placed before `keras.Model`: lets Keras' JAX trainer run a stateful `train_step`."""
 

@@ -1,6 +1,7 @@
 """The engine on TensorFlow: stateful already, so a tape and Keras' own train function do."""
 
 import contextlib
+import functools
 import types
 
 import keras
@@ -93,6 +94,29 @@ def input_gradient(fn, x):
         tape.watch(x)
         total = tf.reduce_sum(ops.cast(fn(x), "float32"))
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+
+def one_program(function):
+    """Compile a pure function of a shape and a few numbers as one graph.
+
+    Args:
+        function: `function(*numbers, shape) -> tensor`; the numbers int32 scalars.
+
+    Returns:
+        The function; another shape is another program, another number is not.
+    """
+    program = tf.function(function, autograph=False)
+
+    @functools.wraps(function)
+    def compiled(*inputs):
+        return program(*map(tf.convert_to_tensor, inputs[:-1]), inputs[-1])
+
+    return compiled
+
+
+def sampling():
+    """What `sample` runs in: here as it is; only a tape records."""
+    return contextlib.nullcontext()
 
 
 class StepAdapter:

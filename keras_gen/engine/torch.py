@@ -17,7 +17,8 @@ from keras import ops, tree
 from keras.src.backend.common.stateless_scope import get_stateless_scope
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from keras_gen.engine.kernels import products
+from keras_gen.engine.kernels import fast_kernels
+from keras_gen.engine.kernels.torch import products
 from keras_gen.engine.memory import keep_freed_memory
 
 # A cold compile costs about 30 s here and saves some 10 ms a step: shorter runs stay eager.
@@ -122,6 +123,25 @@ def input_gradient(fn, x):
             total, [x], create_graph=differentiable_again, allow_unused=True
         )
     return torch.zeros_like(x) if gradient is None else gradient
+
+
+def one_program(function):
+    """The function itself: a captured step compiles it, and nothing else here could.
+
+    Args:
+        function: `function(*numbers, shape) -> tensor`; the numbers int32 scalars.
+
+    Returns:
+        The function; another shape is another program, another number is not.
+    """
+    return function
+
+
+@contextlib.contextmanager
+def sampling():
+    """What `sample` runs in: our kernels, and no graph for gradients that nobody asks for."""
+    with torch.no_grad(), fast_kernels():
+        yield
 
 
 class StepAdapter:

@@ -1,4 +1,4 @@
-"""The engine's five names, against derivatives in closed form."""
+"""The engine's names, against closed forms, and the plain path beside each fast one."""
 
 import keras
 import numpy as np
@@ -161,3 +161,96 @@ def test_gradient_accumulation_equals_one_step_on_the_mean_gradient(name):
             ops.convert_to_numpy(slow.value), ops.convert_to_numpy(plain.value), rtol=2e-6
         )
     assert int(accumulating.iterations) == 2
+
+
+def adams(**options):
+    """Three steps of Adam by hand, in float64, beside what the engine makes of them."""
+    rng = np.random.default_rng(5)
+    w = variable(rng.normal(size=(3, 4)))
+    gradients = rng.normal(size=(3, 3, 4))
+    optimizer = keras.optimizers.Adam(learning_rate=0.01, beta_1=0.5, beta_2=0.9, **options)
+    optimizer.build([w])
+    expected, m, v = ops.convert_to_numpy(w.value).astype("float64"), 0.0, 0.0
+    for t, gradient in enumerate(gradients, start=1):
+        engine.apply_gradients(optimizer, [ops.cast(gradient, "float32")], [w])
+        m, v = 0.5 * m + 0.5 * gradient, 0.9 * v + 0.1 * gradient**2
+        expected -= 0.01 * (m / (1 - 0.5**t)) / (np.sqrt(v / (1 - 0.9**t)) + 1e-12)
+    return ops.convert_to_numpy(w.value), expected, optimizer, (m, v)
+
+
+def test_adam_takes_kingma_and_bas_steps():
+    """Kingma & Ba 2015, algorithm 1, whichever kernel the backend takes them by."""
+    got, expected, optimizer, moments = adams(epsilon=1e-12)
+    np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-6)
+    kept = (optimizer._momentums[0], optimizer._velocities[0])
+    for variable_, moment in zip(kept, moments, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(variable_.value), moment, rtol=1e-5)
+    assert int(optimizer.iterations) == 3
+
+
+@pytest.mark.parametrize("convolves", [False, True], ids=["dense", "convolutions"])
+def test_several_steps_are_one_loop_only_where_xla_keeps_its_convolutions(convolves, monkeypatch):
+    if keras.backend.backend() != "jax":
+        pytest.skip("lax.scan is JAX's")
+    import jax
+
+    loops = []
+    scan = jax.lax.scan
+    monkeypatch.setattr(jax.lax, "scan", lambda *args: loops.append(1) or scan(*args))
+    layers = [keras.layers.Conv2D(2, 3)] if convolves else []
+    encoder = keras.Sequential([keras.Input((4, 4, 1)), *layers, keras.layers.Flatten()])
+    code = encoder.output_shape[1]
+    decoder = keras.Sequential([keras.Input((code,)), keras.layers.Dense(16)])
+    decoder.add(keras.layers.Reshape((4, 4, 1)))
+    model = keras_gen.models.Autoencoder(encoder, decoder, latent_dim=code)
+    model.compile("sgd", steps_per_execution=2)
+    model.fit(np.ones((8, 4, 4, 1), "float32"), batch_size=2, verbose=0)
+    assert bool(loops) == (not convolves or jax.default_backend() != "cpu")
+
+
+MEMORY = """
+import ctypes, resource, sys
+from keras_gen.engine.memory import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+def step():
+    blocks = [libc.malloc(2**26) for _ in range(2)]
+    for block in blocks:
+        libc.memset(block, 1, 2**26)
+    for block in blocks:
+        libc.free(block)
+step()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def page_faults(how, **environment):
+    import os
+    import subprocess
+    import sys
+
+    plain = {name: v for name, v in os.environ.items() if not name.startswith("MALLOC_")}
+    result = subprocess.run(
+        [sys.executable, "-c", MEMORY, how],
+        env=plain | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(result.stdout)
+
+
+def test_memory_that_a_step_freed_is_there_for_the_next():
+    import platform
+
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("another C library's malloc")
+    given_back = page_faults("plain")
+    assert given_back > 1000
+    assert page_faults("kept") < given_back / 100
+    assert page_faults("kept", MALLOC_ARENA_MAX="2") > 1000  # the user's choice stands

@@ -28,6 +28,9 @@ GEOMETRIES = [
     (2, 3, 2, "same", 1, 7, "channels_last", 1),
     (2, 5, (2, 3), "valid", 1, 7, "channels_last", 1),
     (2, 2, 3, "valid", 1, 7, "channels_last", 1),
+    (2, 4, 2, "same", 1, 8, "channels_last", 3),
+    (2, 3, 2, "same", 1, 8, "channels_last", 3),  # padded at one end only
+    (2, 5, 2, "valid", 1, 8, "channels_last", 3),  # a last column that no entry reads
     (2, 3, 1, "same", 2, 7, "channels_last", 8),
     (2, 4, 2, "same", 1, 6, "channels_first", 8),
 ]
@@ -165,6 +168,26 @@ def test_batch_normalization_keeps_its_moving_statistics():
     for ours, theirs in zip(*kept, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5)
     np.testing.assert_allclose(kept[0][0], 0.5 * x.mean((0, 1, 2)), rtol=1e-5)
+
+
+@on_torch
+@pytest.mark.parametrize("shape", [(64, 256, 320), (40, 2000, 64), (5, 8, 256, 512)], ids=str)
+def test_a_large_product_equals_numpys_in_value_and_two_derivatives(shape, monkeypatch):
+    """`loss = (a b)^2 / 2 + sin(a b)`; gradients in closed form, second ones against PyTorch's."""
+    from keras_gen.engine.kernels.torch import products
+
+    monkeypatch.setattr(products, "onednn_is_faster", lambda: True)
+    rng = np.random.default_rng(3)
+    a = rng.normal(size=shape[:-1]).astype("float32")
+    b = (rng.normal(size=shape[-2:]) / shape[-2] ** 0.5).astype("float32")
+    expected = derivatives(ops.matmul, a, b)
+    with engine.fast_kernels():
+        got = derivatives(ops.matmul, a, b)
+    for ours, theirs in zip(got, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=2e-5 * np.abs(theirs).max())
+    c = a.astype("float64") @ b
+    np.testing.assert_allclose(got[0], c, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(got[1], (c + np.cos(c)) @ b.T, rtol=1e-3, atol=1e-3)
 
 
 @on_torch

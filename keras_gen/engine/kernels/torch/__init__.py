@@ -12,8 +12,8 @@ import torch
 from keras.src.backend.torch import nn, numpy
 from torch.nn import functional
 
-from keras_gen.engine.kernels import few_channels
-from keras_gen.engine.kernels.products import product
+from keras_gen.engine.kernels.torch import few_channels
+from keras_gen.engine.kernels.torch.products import product
 
 _keras_conv, _keras_conv_transpose, _keras_matmul = nn.conv, nn.conv_transpose, numpy.matmul
 _keras_moments, _keras_batch_normalization = nn.moments, nn.batch_normalization
