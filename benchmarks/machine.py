@@ -24,6 +24,7 @@ def describe():
         "platform": platform.platform(),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
+        "allocator": _allocator(),
     }
 
 
@@ -65,6 +66,13 @@ def forget_peak():
 def load():
     """How many processes wanted to run in the last minute; None where nobody counts."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _allocator():
+    """What the environment says of the C library's malloc; empty where it says nothing."""
+    told = {name: os.environ[name] for name in os.environ if name.startswith("MALLOC_")}
+    told |= {n: os.environ[n] for n in ("GLIBC_TUNABLES", "LD_PRELOAD") if n in os.environ}
+    return " ".join(f"{name}={value}" for name, value in sorted(told.items()))
 
 
 def _processor():

@@ -60,6 +60,9 @@ def _conditions(rows):
     lines.append(f"- versions: {', '.join(f'{name} {v}' for name, v in sorted(versions.items()))}")
     dates = sorted(row["date"][:16] for row in good)
     lines.append(f"- measured: {dates[0]} to {dates[-1]} UTC, {len(good)} processes")
+    allocators = sorted({row.get("allocator", "") for row in good} - {""})
+    if allocators:
+        lines.append(f"- memory allocator of some or all: {'; '.join(allocators)}")
     rounds = sorted({row["round"] for row in good if row.get("scaling") is None})
     if rounds:
         lines.append(f"- rounds: {len(rounds)}")

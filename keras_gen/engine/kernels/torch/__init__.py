@@ -46,7 +46,8 @@ def conv(inputs, kernel, strides=1, padding="valid", data_format=None, dilation_
     groups = x.shape[3] // w.shape[2]
     if groups == 1 and few_channels.suits(x, w, strides, dilation):
         (above, below), (left, right) = pads
-        x = functional.pad(x, (0, 0, 0, right - left, 0, below - above))
+        if right > left or below > above:
+            x = functional.pad(x, (0, 0, 0, right - left, 0, below - above))
         return few_channels.convolution(x, w, strides, (above, left))
     x = x.permute(0, 3, 1, 2)
     if any(low != high for low, high in pads):

@@ -1,6 +1,6 @@
 """Strided convolutions between an image of few channels and many features, on PyTorch.
 
-oneDNN does two of the three forms well on a CPU, and the transposed one ten times slower. A block
+oneDNN does two of the three forms well on a CPU, and the transposed one five times slower. A block
 of `strides` pixels reads the same features, so that one is a plain convolution from features to
 blocks, which are then laid side by side. The three are closed under differentiation:
 
