@@ -6,7 +6,7 @@ Seven names, the same on TensorFlow, JAX and PyTorch:
 - `apply_gradients(optimizer, gradients, variables)`
 - `input_gradient(fn, x)` -> `d sum(fn(x)) / dx`, itself differentiable
 - `StepAdapter`: mixin placed before `keras.Model`; lets Keras run a stateful `train_step`
-- `one_program(function)`: a pure function as one program, where that spares dispatches
+- `one_program(function)`: a pure function of numbers and a shape, compiled on JAX
 - `sampling()`: what a model's `sample` runs in
 - `minimize(objective, variables, optimizer)` -> `(loss, aux)`, written once, below
 

@@ -1,10 +1,7 @@
 """The engine on TensorFlow: stateful already, so a tape and Keras' own train function do."""
 
 import contextlib
-import functools
-import types
 
-import keras
 import tensorflow as tf
 from keras import ops
 
@@ -35,46 +32,7 @@ def apply_gradients(optimizer, gradients, variables):
         gradients: List of tensors, one a variable.
         variables: List of `keras.Variable`s.
     """
-    with _fused(optimizer):
-        optimizer.apply(gradients, variables)
-
-
-@contextlib.contextmanager
-def _fused(optimizer):
-    """Let plain Adam change a variable by TensorFlow's one kernel: Keras takes a dozen.
-
-    `alpha = rate sqrt(1 - beta_2^t) / (1 - beta_1^t)`, then `m`, `v` and the variable: the same.
-    """
-    plain = type(optimizer) is keras.optimizers.Adam and not optimizer.amsgrad
-    if not plain or tf.distribute.has_strategy():
-        yield
-        return
-    optimizer.update_step = types.MethodType(_adam_step, optimizer)
-    try:
-        yield
-    finally:
-        del optimizer.update_step
-
-
-def _adam_step(optimizer, gradient, variable, learning_rate):
-    index = optimizer._get_variable_index(variable)
-    step = ops.cast(optimizer.iterations + 1, variable.dtype)
-
-    def scalar(number):
-        return ops.cast(number, variable.dtype)
-
-    tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle,
-        m=optimizer._momentums[index].value.handle,
-        v=optimizer._velocities[index].value.handle,
-        beta1_power=ops.power(scalar(optimizer.beta_1), step),
-        beta2_power=ops.power(scalar(optimizer.beta_2), step),
-        lr=scalar(learning_rate),
-        beta1=scalar(optimizer.beta_1),
-        beta2=scalar(optimizer.beta_2),
-        epsilon=scalar(optimizer.epsilon),
-        grad=scalar(gradient),
-    )
+    optimizer.apply(gradients, variables)
 
 
 def input_gradient(fn, x):
@@ -97,21 +55,15 @@ def input_gradient(fn, x):
 
 
 def one_program(function):
-    """Compile a pure function of a shape and a few numbers as one graph.
+    """The function itself: the step's own graph holds it.
 
     Args:
-        function: `function(*numbers, shape) -> tensor`; the numbers int32 scalars.
+        function: `function(*numbers, shape) -> tensor`.
 
     Returns:
-        The function; another shape is another program, another number is not.
+        The function.
     """
-    program = tf.function(function, autograph=False)
-
-    @functools.wraps(function)
-    def compiled(*inputs):
-        return program(*map(tf.convert_to_tensor, inputs[:-1]), inputs[-1])
-
-    return compiled
+    return function
 
 
 def sampling():
