@@ -28,10 +28,9 @@ def test_a_family_trains_on_the_gpu(case, policy, jit):
     assert np.all(np.isfinite(ops.convert_to_numpy(model.sample(4, seed=0))))
 
 
+@pytest.mark.skipif(keras.backend.backend() != "torch", reason="CUDA graphs are PyTorch's")
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_a_replayed_cuda_graph_trains_as_plain_steps_do(case, recwarn):
-    if keras.backend.backend() != "torch":
-        pytest.skip("CUDA graphs are PyTorch's")
     x, labels = case.data()
     weights = []
     for jit in (False, True):

@@ -8,23 +8,17 @@ import numpy as np
 from keras import ops
 
 from keras_gen import engine
+from keras_gen.models.averages import Averaging
 from keras_gen.models.labels import Labelled
 from keras_gen.models.saving import SavedByArguments, constructor_arguments
+from keras_gen.models.terms import Logged, Term
 from keras_gen.models.trainer import Trainer
 from keras_gen.random import Stream
 
 TRAINING, EVALUATION, SAMPLING = 0, 1, 2  # domains of one seed's random streams
 
 
-class Term(keras.metrics.Mean):
-    """Running mean of one term of a loss, weighted by examples; lower is better."""
-
-    def __init__(self, name, dtype="float32"):
-        super().__init__(name=name, dtype=dtype)
-        self._direction = "down"
-
-
-class GenerativeModel(Labelled, SavedByArguments, Trainer, keras.Model):
+class GenerativeModel(Labelled, Logged, Averaging, SavedByArguments, Trainer, keras.Model):
     """A training algorithm with sockets for networks, trained by one `train_step` everywhere.
 
     A subclass declares its `terms`, takes its networks as arguments, and writes either an
@@ -83,11 +77,6 @@ class GenerativeModel(Labelled, SavedByArguments, Trainer, keras.Model):
                 setattr(cls, name, _attended(cls.__dict__[name], name == "train_step"))
         if "sample" in cls.__dict__:
             cls.sample = _quick(cls.__dict__["sample"])
-
-    def add_term(self, term):
-        """Declare one more term of this model's loss: one that an argument switches on."""
-        self.terms = (*self.terms, term)
-        self._terms[term] = Term(term)
 
     def _state(self, name, shape=(), value=0):
         return self.add_weight(
@@ -182,70 +171,6 @@ class GenerativeModel(Labelled, SavedByArguments, Trainer, keras.Model):
     def integers(self, shape, high):
         """Uniform integers in `[0, high)` of the model's own stream."""
         return self._stream.integers(shape, high)
-
-    def log(self, *, count=None, **values):
-        """Add a batch's terms to their running means and return these: what a step returns.
-
-        Args:
-            count: Number of examples the values stand for; the batch's where left out.
-            **values: One scalar, or `(batch,)` tensor of numbers per example, a declared term.
-
-        Returns:
-            `{term: running mean, weighted by examples}`.
-
-        Raises:
-            ValueError: A term that `terms` does not declare.
-        """
-        undeclared = [term for term in values if term not in self._terms]
-        if undeclared:
-            raise ValueError(
-                f"{type(self).__name__} logs {undeclared[0]!r}, which is not among its "
-                f"terms = {tuple(self.terms)!r}: add it there."
-            )
-        if count is None:
-            count = 1 if self._batch_size is None else self._batch_size
-        count = ops.cast(count, "float32")
-        means = {term: ops.mean(ops.cast(value, "float32")) for term, value in values.items()}
-        if self._training:
-            self._note_fault(means)
-        for term, mean in means.items():
-            self._terms[term].update_state(mean, sample_weight=count)
-        return {term: self._terms[term].result() for term in means}
-
-    # -- Averages of the weights --------------------------------------------------------------
-
-    def average_of(self, network, decay):
-        """A copy of a network that follows it: `average <- decay * average + (1 - decay) * w`.
-
-        Batch statistics are averaged too. Keep the copy as an attribute of the model: it is
-        then saved, resumed and updated after every train step.
-
-        Args:
-            network: A built `keras.Model`.
-            decay: In `[0, 1)`.
-
-        Returns:
-            The copy, not trainable.
-        """
-        if not 0.0 <= decay < 1.0:
-            raise ValueError(f"decay of an average must be in [0, 1); got {decay!r}.")
-        average = keras.models.clone_model(network)
-        average.set_weights(network.get_weights())
-        average.trainable = False
-        self._averages.append((network, average, decay))
-        return average
-
-    def _update_averages(self):
-        for network, average, decay in self._averages:
-            for mean, variable in zip(average.variables, network.variables, strict=True):
-                if keras.backend.is_float_dtype(mean.dtype):
-                    mean.assign(decay * mean + (1.0 - decay) * ops.cast(variable, mean.dtype))
-                else:
-                    mean.assign(variable)
-
-    @property
-    def metrics(self):
-        return list(self._terms.values())
 
     def reset_metrics(self):
         super().reset_metrics()

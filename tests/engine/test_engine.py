@@ -1,5 +1,7 @@
 """The engine's names, against closed forms, and the plain path beside each fast one."""
 
+import platform
+
 import keras
 import numpy as np
 import pytest
@@ -188,21 +190,36 @@ def test_adam_takes_kingma_and_bas_steps():
     assert int(optimizer.iterations) == 3
 
 
-@pytest.mark.parametrize("convolves", [False, True], ids=["dense", "convolutions"])
-def test_several_steps_are_one_loop_only_where_xla_keeps_its_convolutions(convolves, monkeypatch):
-    if keras.backend.backend() != "jax":
-        pytest.skip("lax.scan is JAX's")
-    import jax
-
-    loops = []
-    scan = jax.lax.scan
-    monkeypatch.setattr(jax.lax, "scan", lambda *args: loops.append(1) or scan(*args))
+def small_autoencoder(convolves):
     layers = [keras.layers.Conv2D(2, 3)] if convolves else []
     encoder = keras.Sequential([keras.Input((4, 4, 1)), *layers, keras.layers.Flatten()])
     code = encoder.output_shape[1]
     decoder = keras.Sequential([keras.Input((code,)), keras.layers.Dense(16)])
     decoder.add(keras.layers.Reshape((4, 4, 1)))
-    model = keras_gen.models.Autoencoder(encoder, decoder, latent_dim=code)
+    return keras_gen.models.Autoencoder(encoder, decoder, latent_dim=code)
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="XLA or not is TensorFlow's")
+@pytest.mark.parametrize("epochs, convolves, xla", [(9, 0, False), (10, 0, True), (10, 1, False)])
+def test_xla_where_a_long_run_repays_it_and_nothing_convolves(epochs, convolves, xla, monkeypatch):
+    import keras_gen.engine.tensorflow as engine_room
+
+    monkeypatch.setattr(engine_room, "STEPS_THAT_REPAY_XLA", 40)
+    model = small_autoencoder(convolves)
+    model.compile("sgd")
+    model.fit(np.ones((8, 4, 4, 1), "float32"), batch_size=2, epochs=epochs, verbose=0)
+    assert model.jit_compile is xla
+
+
+@pytest.mark.skipif(keras.backend.backend() != "jax", reason="lax.scan is JAX's")
+@pytest.mark.parametrize("convolves", [False, True], ids=["dense", "convolutions"])
+def test_several_steps_are_one_loop_only_where_xla_keeps_its_convolutions(convolves, monkeypatch):
+    import jax
+
+    loops = []
+    scan = jax.lax.scan
+    monkeypatch.setattr(jax.lax, "scan", lambda *args: loops.append(1) or scan(*args))
+    model = small_autoencoder(convolves)
     model.compile("sgd", steps_per_execution=2)
     model.fit(np.ones((8, 4, 4, 1), "float32"), batch_size=2, verbose=0)
     assert bool(loops) == (not convolves or jax.default_backend() != "cpu")
@@ -245,11 +262,8 @@ def page_faults(how, **environment):
     return int(result.stdout)
 
 
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's malloc")
 def test_memory_that_a_step_freed_is_there_for_the_next():
-    import platform
-
-    if platform.libc_ver()[0] != "glibc":
-        pytest.skip("another C library's malloc")
     given_back = page_faults("plain")
     assert given_back > 1000
     assert page_faults("kept") < given_back / 100
