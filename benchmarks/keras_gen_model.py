@@ -88,12 +88,11 @@ class Trained:
         self.settle()
         return keras.ops.convert_to_numpy(self.model.sample(count))
 
-    def epoch(self, examples, verbose=0):
-        """Trains once over shuffled NumPy examples, as users do."""
+    def epoch(self, examples, verbose=0, epochs=1):
+        """Trains once over shuffled NumPy examples, or `epochs` times, as users do."""
         self.settle()
-        self.model.fit(
-            examples, batch_size=self.case.batch_size, shuffle=True, epochs=1, verbose=verbose
-        )
+        size = self.case.batch_size
+        self.model.fit(examples, batch_size=size, shuffle=True, epochs=epochs, verbose=verbose)
 
     def settle(self):
         """Brings the weights back into the model's variables, where a backend took them out."""

@@ -25,7 +25,7 @@ WARM_UP_SECONDS = 0.5
 BLOCK_SECONDS = 0.1  # a clock is read once a block
 FEWEST_BLOCKS = 3
 SAMPLES, SAMPLINGS = 1000, 5
-EPOCHS, EPOCH_SECONDS = 5, 2.0
+EPOCHS, EPOCH_SECONDS = 3, 1.0
 FEWEST_EPOCH_STEPS, MOST_EPOCH_STEPS = 32, 480  # 60,000 examples in batches of 128 are 469
 
 
@@ -199,7 +199,8 @@ def _time_epochs(contestant, calls, case, examples, step_ms, options):
     """What `fit` costs a step over the bare step, and what its data cost by themselves.
 
     Epochs and as many bare steps take turns: a difference of a few percent drowns in what a
-    machine changes in a minute.
+    machine changes in a minute. Where `epoch` takes `epochs`, an epoch is half of what three of
+    them cost over one: what `fit` does once, as copying the examples, is `fit_once_ms`.
     """
     per_call = options.steps_per_call
     steps = min(max(FEWEST_EPOCH_STEPS, 1e3 * EPOCH_SECONDS / step_ms), MOST_EPOCH_STEPS)
@@ -209,25 +210,38 @@ def _time_epochs(contestant, calls, case, examples, step_ms, options):
     def bare():
         for _ in range(steps // per_call):
             contestant.call(next(calls))
-        contestant.wait()
 
-    ways = {"fit": lambda: contestant.epoch(whole)}
+    def taken(way):
+        started = time.perf_counter()
+        way()
+        contestant.wait()
+        return 1e3 * (time.perf_counter() - started)
+
+    def one_epoch(**how):
+        if "epochs" not in inspect.signature(contestant.epoch).parameters:
+            return taken(lambda: contestant.epoch(whole)), 0.0
+        one = taken(lambda: contestant.epoch(whole, epochs=1, **how))
+        three = taken(lambda: contestant.epoch(whole, epochs=3, **how))
+        return (three - one) / 2, one - (three - one) / 2
+
+    ways = {"fit": one_epoch}
     if "verbose" in inspect.signature(contestant.epoch).parameters:
-        ways["fit_progress"] = lambda: contestant.epoch(whole, verbose=1)
-    times = {"bare": [], **{name: [] for name in ways}}
+        ways["fit_progress"] = lambda: one_epoch(verbose=1)
+    bares, epochs, onces = [], {name: [] for name in ways}, {name: [] for name in ways}
     with contextlib.redirect_stdout(io.StringIO()):
-        for epoch in range(EPOCHS + 1):
-            for name, way in {"bare": bare, **ways}.items():
-                started = time.perf_counter()
-                way()
-                contestant.wait()
-                if epoch:  # the first one compiles and fills caches
-                    times[name].append(1e3 * (time.perf_counter() - started) / steps)
-    row = {"fit_steps": steps, "fit_bare_ms": statistics.median(times["bare"])}
+        for turn in range(EPOCHS + 1):
+            readings = taken(bare), {name: way() for name, way in ways.items()}
+            if turn:  # the first one compiles and fills caches
+                bares.append(readings[0] / steps)
+                for name, (epoch, once) in readings[1].items():
+                    epochs[name].append(epoch / steps)
+                    onces[name].append(once)
+    row = {"fit_steps": steps, "fit_bare_ms": statistics.median(bares)}
     for name in ways:
-        added = [fit - step for fit, step in zip(times[name], times["bare"], strict=True)]
-        row[f"{name}_step_ms"] = statistics.median(times[name])
+        added = [fit - step for fit, step in zip(epochs[name], bares, strict=True)]
+        row[f"{name}_step_ms"] = statistics.median(epochs[name])
         row[f"{name}_overhead_ms"] = statistics.median(added)
+        row[f"{name}_once_ms"] = statistics.median(onces[name])
     return row | _time_data(case, whole, steps)
 
 

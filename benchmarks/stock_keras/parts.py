@@ -168,9 +168,9 @@ class Stock:
         )
         self.model.make_train_function()
 
-    def epoch(self, examples):
+    def epoch(self, examples, verbose=0, epochs=1):
         whole = len(examples) - len(examples) % self.case.batch_size
-        super().epoch(examples[:whole])
+        super().epoch(examples[:whole], verbose, epochs)
 
     def gradients(self, batch, draws):
         """Loss and gradients of each player on one batch, nothing updated.
