@@ -74,19 +74,19 @@ def _distinct(rows, pattern):
 
 
 def _targets(verdicts):
-    measured = [verdict for verdict in verdicts if verdict.met is not None]
-    missing = [verdict for verdict in verdicts if verdict.met is None]
+    measured = [verdict for verdict in verdicts if verdict.ratio is not None]
+    missing = [verdict for verdict in verdicts if verdict.ratio is None]
     lines = [
         [
             *(v.case, v.what, v.ours, v.theirs, *_ratio(v.ratio), f"{v.bound:.2f}"),
-            "met" if v.met else "**not met**",
+            {True: "met", False: "**not met**", None: "too few rounds"}[v.met],
         ]
         for v in measured
     ]
     parts = [
         "## Targets",
-        f"{sum(v.met for v in measured)} of {len(measured)} measured targets are met. A target is "
-        "met when the whole interval is at or below its bound.",
+        f"{sum(v.met is True for v in measured)} of {len(measured)} measured targets are met. A "
+        "target is met when the whole interval, of three rounds or more, is at or below its bound.",
     ]
     if lines:
         heading = ["case", "what", "ours", "against", "ratio", "interval", "at most", ""]
