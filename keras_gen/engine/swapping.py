@@ -1,14 +1,14 @@
-"""Swaps functions of one of Keras' modules, and puts them back."""
+"""Swaps functions of one of Keras' modules or classes, and puts them back."""
 
 import contextlib
 
 
 @contextlib.contextmanager
 def swapped(module, functions):
-    """Let a module have other functions inside the `with` block.
+    """Let a module or class have other functions inside the `with` block.
 
     Args:
-        module: A module of Keras.
+        module: A module of Keras, or a class that defines the functions itself.
         functions: `{name in it: function}`.
     """
     originals = {name: getattr(module, name) for name in functions}

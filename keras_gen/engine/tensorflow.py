@@ -7,6 +7,9 @@ import itertools
 import keras
 import tensorflow as tf
 from keras import ops
+from keras.src.backend.tensorflow.optimizer import TFOptimizer
+
+from keras_gen.engine.swapping import swapped
 
 STEPS_THAT_REPAY_XLA = 2000
 CONVOLUTIONS = tuple(getattr(keras.layers, name) for name in dir(keras.layers) if "Conv" in name)
@@ -38,7 +41,14 @@ def apply_gradients(optimizer, gradients, variables):
         gradients: List of tensors, one a variable.
         variables: List of `keras.Variable`s.
     """
-    optimizer.apply(gradients, variables)
+    # Keras sums over replicas by one `IdentityN` of all gradients. TensorFlow's dependency
+    # optimizer takes that for a path from each weight's read to its own update, drops the control
+    # edge between the two, and then removes the `IdentityN`: where a gradient does not depend on
+    # the weight (a Wasserstein critic's output layer), the update may overtake the read.
+    alone = tf.distribute.get_strategy().num_replicas_in_sync == 1
+    sums = {"_all_reduce_sum_gradients": lambda _, pairs: pairs} if alone else {}
+    with swapped(TFOptimizer, sums):
+        optimizer.apply(gradients, variables)
 
 
 def input_gradient(fn, x):
