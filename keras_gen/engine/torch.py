@@ -20,6 +20,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from keras_gen.engine.kernels import fast_kernels
 from keras_gen.engine.kernels.torch import products
 from keras_gen.engine.memory import keep_freed_memory
+from keras_gen.engine.swapping import swapped
 
 # A cold compile costs about 30 s here and saves some 10 ms a step: shorter runs stay eager.
 STEPS_THAT_REPAY_CAPTURE = 2000
@@ -235,6 +236,7 @@ def compile_with_inductor(graph, inputs):
     from torch._guards import TracingContext, tracing
     from torch._inductor import config
     from torch._inductor.compile_fx import compile_fx
+    from torch._inductor.graph import GraphLowering
     from torch._subclasses import FakeTensorMode
     from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
@@ -252,8 +254,30 @@ def compile_with_inductor(graph, inputs):
         # Kernels called from C++, not from Python: with the line above, 0.7 of a tiny GAN's step.
         "cpp_wrapper": on_cpu,
     }
-    with torch.no_grad(), config.patch(options), tracing(TracingContext(mode)):
+    layouts = swapped(GraphLowering, _captured_layouts(GraphLowering))
+    with torch.no_grad(), config.patch(options), tracing(TracingContext(mode)), layouts:
         return compile_fx(graph, inputs)
+
+
+def _captured_layouts(lowering_class):
+    """Inductor's choice of what lies channels-last, cut to what lay so in the captured step.
+
+    Around a convolution it takes the second axis of every image for the channels. In Keras'
+    `(batch, height, width, channels)` that is the height, and what the next convolution reads
+    would be written transposed.
+    """
+    choice = lowering_class.find_nodes_prefer_channels_last
+
+    def cut(lowering):
+        nodes = choice(lowering)
+        return type(nodes)(n for n in nodes if _lies_channels_last(n.meta.get("val")))
+
+    return {"find_nodes_prefer_channels_last": cut}
+
+
+def _lies_channels_last(value):
+    four = isinstance(value, torch.Tensor) and value.ndim == 4
+    return four and value.is_contiguous(memory_format=torch.channels_last)
 
 
 compile_graph = compile_with_inductor

@@ -107,14 +107,14 @@ def test_a_second_order_term_traces_and_equals_eager():
 
 
 def image_layers():
-    """Convolutions of many channels and of one, both ways, whose layouts inductor may choose."""
+    """Convolutions of many channels and of three, both ways, whose layouts inductor may choose."""
     options = {"kernel_size": 4, "strides": 2, "padding": "same"}
     return [
         dense(4 * 4 * 3, "tanh"),
         keras.layers.Reshape((4, 4, 3)),
         keras.layers.Conv2DTranspose(8, **options),
         keras.layers.BatchNormalization(),
-        keras.layers.Conv2DTranspose(1, **options, activation="tanh"),
+        keras.layers.Conv2DTranspose(3, **options, activation="tanh"),
         keras.layers.Conv2D(8, **options, activation="tanh"),
         keras.layers.Conv2D(8, **options),
         keras.layers.Flatten(),
@@ -134,6 +134,27 @@ def image_layers():
 )
 def test_inductor_computes_what_was_captured(make_layers, family):
     assert_captured_equals_eager(make_layers, "SGD", family)
+
+
+@pytest.mark.inductor
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_inductor_takes_no_height_for_channels(monkeypatch):
+    """It would lay `(batch, height, width, channels)` with its heights side by side, and did."""
+    from torch._inductor import config
+    from torch._inductor.graph import GraphLowering
+
+    images, lower = [], GraphLowering.run
+
+    def watched(lowering, *inputs):
+        values = [node.meta["val"] for node in lowering.nodes_prefer_channels_last]
+        images.extend(value for value in values if value.ndim == 4 and value.shape[1] > 1)
+        return lower(lowering, *inputs)
+
+    monkeypatch.setattr(GraphLowering, "run", watched)
+    with config.patch(fx_graph_cache=False):
+        run(image_layers, "SGD", jit_compile=True)
+    assert images and all(image.stride(1) == 1 for image in images)
 
 
 class Hard(keras.layers.Layer):

@@ -157,6 +157,22 @@ def test_normalization_equals_keras_own_in_value_and_two_derivatives(name, shape
 
 
 @on_torch
+@pytest.mark.parametrize("channels", [2, 3])
+@pytest.mark.parametrize("rank", [1, 4])
+def test_a_bias_of_few_channels_equals_keras_own_in_value_and_two_derivatives(channels, rank):
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(5, 6, 7, channels)).astype("float32")
+    bias = rng.normal(size=(1,) * (rank - 1) + (channels,)).astype("float32")
+    expected = derivatives(ops.add, x, bias)
+    with engine.fast_kernels():
+        got = derivatives(ops.add, x, bias)
+    np.testing.assert_array_equal(got[0], x + bias)
+    for ours, theirs in zip(got[1:], expected[1:], strict=True):
+        assert ours.shape == theirs.shape
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5 * np.abs(theirs).max())
+
+
+@on_torch
 def test_batch_normalization_keeps_its_moving_statistics():
     x = np.random.default_rng(2).normal(2.0, 3.0, size=(8, 3, 3, 4)).astype("float32")
     kept = []

@@ -15,7 +15,8 @@ from torch.nn import functional
 from keras_gen.engine.kernels.torch import few_channels
 from keras_gen.engine.kernels.torch.products import product
 
-_keras_conv, _keras_conv_transpose, _keras_matmul = nn.conv, nn.conv_transpose, numpy.matmul
+_keras_conv, _keras_conv_transpose = nn.conv, nn.conv_transpose
+_keras_add, _keras_matmul = numpy.add, numpy.matmul
 _keras_moments, _keras_batch_normalization = nn.moments, nn.batch_normalization
 
 
@@ -28,7 +29,7 @@ def kernels():
             "moments": moments,
             "batch_normalization": batch_normalization,
         },
-        numpy: {"matmul": matmul},
+        numpy: {"add": add, "matmul": matmul},
     }
 
 
@@ -100,6 +101,16 @@ def conv_transpose(
         height, width = (side + min(0, m) for side, m in zip(x.shape[2:], more, strict=True))
         x = x[:, :, :height, :width]
     return x.permute(0, 2, 3, 1)
+
+
+def add(x1, x2):
+    """`keras.ops.add`; the bias of images of few channels is added by rows."""
+    x1, x2 = nn.convert_to_tensor(x1), nn.convert_to_tensor(x2)
+    few = x1.ndim == 4 and 1 < x1.shape[3] <= few_channels.FEW and x1.device.type == "cpu"
+    of_channels = few and x2.numel() == x2.shape[-1:].numel() == x1.shape[3]
+    if not of_channels or x1.dtype != x2.dtype or x1.stride()[2:] != (x1.shape[3], 1):
+        return _keras_add(x1, x2)
+    return few_channels.biased(x1, x2)
 
 
 def matmul(x1, x2):
