@@ -173,6 +173,28 @@ def test_a_bias_of_few_channels_equals_keras_own_in_value_and_two_derivatives(ch
 
 
 @on_torch
+@pytest.mark.parametrize("shape, axes", [((6, 4, 3, 5), (0, 1, 2)), ((6, 5, 4, 3), (0, 2, 3))])
+def test_moments_equal_numpys_in_value_and_gradient(shape, axes):
+    """`loss = sum(mean * a + variance * b)`: its gradient is `(a + 2 b (x - mean)) / count`."""
+    import torch
+
+    rng = np.random.default_rng(5)
+    x = rng.normal(3.0, 2.0, size=shape)
+    a, b = rng.normal(size=(2, 5))
+    tensor = torch.tensor(x, dtype=torch.float32, requires_grad=True)
+    with engine.fast_kernels():
+        mean, variance = ops.moments(tensor, axes)
+    total = (mean * torch.tensor(a)).sum() + (variance * torch.tensor(b)).sum()
+    (gradient,) = torch.autograd.grad(total, tensor)
+    np.testing.assert_allclose(mean.detach(), x.mean(axes), rtol=1e-5)
+    np.testing.assert_allclose(variance.detach(), x.var(axes), rtol=1e-5)
+    to_shape = [5 if axis not in axes else 1 for axis in range(4)]
+    mean, a, b = (each.reshape(to_shape) for each in (x.mean(axes), a, b))
+    expected = (a + 2 * b * (x - mean)) / (x.size / 5)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
+
+
+@on_torch
 def test_batch_normalization_keeps_its_moving_statistics():
     x = np.random.default_rng(2).normal(2.0, 3.0, size=(8, 3, 3, 4)).astype("float32")
     kept = []

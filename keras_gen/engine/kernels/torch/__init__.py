@@ -10,6 +10,7 @@ functions leave it to be derived from every step of theirs.
 
 import torch
 from keras.src.backend.torch import nn, numpy
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.nn import functional
 
 from keras_gen.engine.kernels.torch import few_channels
@@ -128,12 +129,30 @@ def moments(x, axes, keepdims=False, synchronized=False):
     (channels, *more) = set(range(x.ndim)) - reduced or {None, 0}
     if more or keepdims or synchronized or x.dtype == torch.float16:
         return _keras_moments(x, axes, keepdims, synchronized)
-    # As batch normalization computes them itself: a compiler sees that they are the same.
-    first = x.movedim(channels, 1)
-    rest = [axis for axis in range(x.ndim) if axis != 1]
-    variance, mean = torch.var_mean(first, rest, correction=0)
+    mean, variance = _Moments.apply(x.movedim(channels, 1))
     mean.is_mean_of = x, channels
     return mean, variance
+
+
+class _Moments(torch.autograd.Function):
+    """Mean and variance of each channel of `(batch, channels, ...)`."""
+
+    @staticmethod
+    def forward(ctx, x):
+        if get_proxy_mode() is None and x.device.type == "cpu" and x.dtype == torch.float32:
+            mean, variance = torch.batch_norm_update_stats(x, None, None, 0.0)
+        else:  # as batch normalization has them itself: a compiler sees that they are the same
+            rest = [axis for axis in range(x.ndim) if axis != 1]
+            variance, mean = torch.var_mean(x, rest, correction=0)
+        ctx.save_for_backward(x, mean)
+        return mean, variance
+
+    @staticmethod
+    def backward(ctx, of_mean, of_variance):
+        x, mean = ctx.saved_tensors
+        shape = (-1,) + (1,) * (x.ndim - 2)
+        of_mean, of_variance, mean = (t.reshape(shape) for t in (of_mean, of_variance, mean))
+        return (of_mean + 2.0 * of_variance * (x - mean)) * (mean.numel() / x.numel())
 
 
 def batch_normalization(x, mean, variance, axis, offset=None, scale=None, epsilon=1e-3):
