@@ -10,11 +10,16 @@ back. Inside, each differentiation opens a child scope that starts from its pare
 import contextlib
 import functools
 import itertools
+import weakref
 
 import jax
 import keras
 from keras import ops
 from keras.src.backend.common.stateless_scope import get_stateless_scope
+from keras.src.models.functional import Functional
+
+from keras_gen.engine.kernels import fast_kernels
+from keras_gen.engine.swapping import swapped
 
 
 class _RecordingScope(keras.StatelessScope):
@@ -142,9 +147,44 @@ def one_program(function):
     return compiled
 
 
+@contextlib.contextmanager
 def sampling():
-    """What `sample` runs in: here as it is; our kernels are for derivatives, and for steps."""
-    return contextlib.nullcontext()
+    """What `sample` runs in: our kernels, and each network called for inference one program."""
+    with fast_kernels(), swapped(Functional, {"call": _one_program_call}):
+        yield
+
+
+_keras_call = Functional.call
+_programs = weakref.WeakKeyDictionary()  # {network: its compiled call, or None where it has none}
+
+
+def _one_program_call(network, inputs, training=None, mask=None):
+    traced = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(inputs))
+    if training or mask is not None or traced or get_stateless_scope() is not None:
+        return _keras_call(network, inputs, training, mask)
+    if network not in _programs:
+        _programs[network] = jax.jit(functools.partial(_pure_call, weakref.ref(network)))
+    program = _programs[network]
+    if program is not None:
+        try:
+            return program([variable.value for variable in network.variables], inputs)
+        except Exception:  # it cannot be traced, or is wrong, which Keras' own call then says
+            _programs[network] = None
+    return _keras_call(network, inputs, training, mask)
+
+
+def _pure_call(reference, values, inputs):
+    network, scope = reference(), _RecordingScope()
+    scope.state_mapping.update(zip(map(id, network.variables), values, strict=True))
+    with scope:
+        outputs = _keras_call(network, inputs, False, None)
+    if scope.written:
+        raise _WritesState
+    return outputs
+
+
+class _WritesState(Exception):
+    """A network that draws its own random numbers, say, moves on with each call."""
 
 
 class StepAdapter:

@@ -1,13 +1,14 @@
 """The engine on TensorFlow: stateful already, so a tape and Keras' own train function do."""
 
-import contextlib
 import functools
 import itertools
+import weakref
 
 import keras
 import tensorflow as tf
 from keras import ops
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
+from keras.src.models.functional import Functional
 
 from keras_gen.engine.swapping import swapped
 
@@ -71,20 +72,52 @@ def input_gradient(fn, x):
 
 
 def one_program(function):
-    """The function itself: the step's own graph holds it.
+    """Compile a pure function of a shape and a few numbers as one graph; a step's holds it itself.
 
     Args:
-        function: `function(*numbers, shape) -> tensor`.
+        function: `function(*numbers, shape) -> tensor`; the numbers int32 scalars.
 
     Returns:
-        The function.
+        The function; another shape is another program, another number is not.
     """
-    return function
+    program = tf.function(function, autograph=False)
+
+    @functools.wraps(function)
+    def compiled(*inputs):
+        if not tf.executing_eagerly():
+            return function(*inputs)
+        *numbers, shape = inputs
+        return program(*map(tf.convert_to_tensor, numbers), shape)
+
+    return compiled
 
 
 def sampling():
-    """What `sample` runs in: here as it is; only a tape records."""
-    return contextlib.nullcontext()
+    """What `sample` runs in: each network called for inference is one program."""
+    return swapped(Functional, {"call": _one_program_call})
+
+
+_keras_call = Functional.call
+_programs = weakref.WeakKeyDictionary()  # {network: its compiled call, or None where it has none}
+
+
+def _one_program_call(network, inputs, training=None, mask=None):
+    if training or mask is not None or not tf.executing_eagerly():
+        return _keras_call(network, inputs, training, mask)
+    if network not in _programs:
+        reference = weakref.ref(network)
+        _programs[network] = tf.function(
+            lambda inputs: _keras_call(reference(), inputs, False, None),
+            autograph=False,
+            reduce_retracing=True,
+        )
+    program = _programs[network]
+    if program is not None:
+        try:
+            return program(inputs)
+        except Exception:  # it cannot be traced, or is wrong, which Keras' own call then says
+            _programs[network] = None
+    return _keras_call(network, inputs, training, mask)
 
 
 class StepAdapter:
