@@ -118,11 +118,39 @@ def report(
         typer.echo(f"chart  {chart}")
 
 
+@app.command()
+def profile(
+    case: Annotated[str, typer.Argument(help="A case.")],
+    contestant: Annotated[
+        str, typer.Option(help="As the tables name it, of PyTorch.")
+    ] = "torch keras_gen jit",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads a step. [default: all cores]")
+    ] = None,
+    calls: Annotated[int, typer.Option(min=1, help="Calls that are profiled.")] = 10,
+):
+    """Show where a contestant's step spends its time, operation by operation."""
+    from . import profile as profiles
+
+    known = {str(entry): entry for entry in registry.entries(profiles.BACKENDS)}
+    _chosen("CASE", case, cases.known())
+    _chosen("--contestant", contestant, known)
+    _check_packages(profiles.BACKENDS, ())
+    settings = harness.Settings(
+        threads=threads or os.cpu_count(), seconds=1.0, sampling=False, profile=calls
+    )
+    row = harness.profiled(harness.Race(case, (known[contestant],)), settings)
+    if "error" in row:
+        typer.echo(f"benchmark: {row['error']}", err=True)
+        raise typer.Exit(FAILED)
+    typer.echo(profiles.table(row))
+
+
 def main():
     """Runs the races, or what else the first word names."""
     arguments = sys.argv[1:]
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # no process is left behind
-    named = arguments[:1] in (["run"], ["report"])
+    named = arguments[:1] in (["run"], ["report"], ["profile"])
     app(arguments if named else ["run", *arguments], prog_name=f"python -m {__package__}")
 
 

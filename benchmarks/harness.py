@@ -65,6 +65,7 @@ class Settings:
         repeats: rounds: processes a contestant.
         fit: whether epochs of `fit` are timed too.
         sampling: whether samples are timed too.
+        profile: calls that are profiled, operation by operation; none at 0.
     """
 
     device: str = "cpu"
@@ -74,6 +75,7 @@ class Settings:
     repeats: int = 5
     fit: bool = False
     sampling: bool = True
+    profile: int = 0
 
 
 def races(names, backends=registry.BACKENDS, rivals=registry.RIVALS):
@@ -158,6 +160,20 @@ def run(races_, settings, path):
     return failed
 
 
+def profiled(race, settings):
+    """The row of one contestant's process, with its "operations".
+
+    Args:
+        race: a `Race` of one entry.
+        settings: `Settings` with `profile`.
+
+    Returns:
+        A dict; with an "error" where the process failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="keras_gen_benchmark_") as folder:
+        return _raced(race, race.entries[0], 0, settings, Path(folder))
+
+
 def _turns(race, repeats):
     """`(round, entry)` in the order of the race: the contestants shuffled anew in each round."""
     rng = random.Random(0)
@@ -200,6 +216,7 @@ def _measure(race, entry, settings, begin, cache):
         "threads": settings.threads,
         "seconds": settings.seconds,
         "loss-steps": settings.loss_steps,
+        "profile": settings.profile,
         "begin": begin,
         **race.overrides,
     }

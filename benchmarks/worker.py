@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import cases, device, machine, prepare, registry
+from . import cases, device, machine, prepare, profile, registry
 
 BATCHES = 8  # different ones, over and over: the same for every contestant
 LOSS_STEPS = 50  # train steps from the initial weights until the loss is read
@@ -79,6 +79,8 @@ def race(options, case, weights, examples):
     module = importlib.import_module(f".{module}", __package__)
     row["device_name"] = device.settle(options.backend, options.device, options.threads)
     row["import_seconds"] = time.perf_counter() - started
+    if options.profile:
+        profile.prepare()
 
     started = time.perf_counter()
     contestant = getattr(module, name)(case, options.mode, weights, options.steps_per_call)
@@ -98,6 +100,8 @@ def race(options, case, weights, examples):
     row |= _loss(contestant, calls, case, options)
     row |= _time_steps(contestant, calls, options)
     _, row["peak_mb"] = machine.memory_mb()
+    if options.profile:
+        row["operations"] = profile.operations(contestant, calls, options.profile)
     if options.device == "gpu":
         row["gpu_peak_mb"] = device.peak_mb(options.backend)
     row["steady_mb"] = _steady_memory(contestant, calls)
@@ -302,6 +306,7 @@ def _parser():
     parser.add_argument("--loss-steps", type=int, default=LOSS_STEPS)
     parser.add_argument("--no-sampling", dest="sampling", action="store_false")
     parser.add_argument("--fit", action="store_true", help="time epochs of fit as well")
+    parser.add_argument("--profile", type=int, default=0, help="calls to profile; PyTorch only")
     parser.add_argument("--begin", type=Path, help="initial weights and examples, of prepare.py")
     return parser
 

@@ -51,6 +51,18 @@ def test_a_race_from_the_command_line_ends_in_a_report(tmp_path):
     assert "## gan_ring, 32 steps a call" in (tmp_path / "table.md").read_text()
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(BACKEND != "torch", reason="the profiler is PyTorch's")
+def test_a_profile_counts_the_operations_of_a_step():
+    options = ("--threads", 1, "--calls", 3)
+    told = benchmark("profile", "gan_ring", "--contestant", "torch native eager", *options)
+    assert told.returncode == 0, told.stderr
+    rows = [line.split("|")[1:-1] for line in told.stdout.splitlines() if line.startswith("| `")]
+    calls = {name.strip(" `"): float(count) for name, *_, count in rows}
+    assert calls["aten::_fused_adam_"] == 2.0  # one a player
+    assert 95.0 < sum(float(share.strip(" %")) for _, _, share, _ in rows) <= 101.0
+
+
 def test_a_process_that_fails_is_a_row_and_the_race_goes_on(tmp_path, monkeypatch):
     entries = (
         registry.Entry(BACKEND, "keras_gen", "no such mode"),
@@ -97,6 +109,10 @@ def test_a_second_run_of_a_day_has_a_file_of_its_own(tmp_path):
         (["--against", "pytorch"], "--against: nothing is called 'pytorch'; known: native, keras"),
         (["gan_ring", "--scaling", "side"], "the data of gan_ring are no images"),
         (["vae_mlp", "--scaling", "width"], "the networks of vae_mlp have no width"),
+        (
+            ["profile", "gan_ring", "--contestant", "jax native jit"],
+            "--contestant: nothing is called 'jax native jit'; known: torch keras_gen eager",
+        ),
         (["report", "nowhere.jsonl"], "nowhere.jsonl: no such file"),
     ],
 )

@@ -10,10 +10,10 @@ from keras import ops
 from keras_gen import engine
 
 BACKEND = keras.backend.backend()
-if BACKEND == "tensorflow":
-    pytest.skip("TensorFlow keeps Keras' own kernels", allow_module_level=True)
 on_jax = pytest.mark.skipif(BACKEND != "jax", reason="a property of JAX's kernels")
 on_torch = pytest.mark.skipif(BACKEND != "torch", reason="PyTorch's kernels")
+on_tensorflow = pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's kernels")
+of_convolutions = pytest.mark.skipif(BACKEND == "tensorflow", reason="TensorFlow keeps Keras' own")
 
 # rank, kernel side, strides, padding, dilation, side, data format, channels in
 GEOMETRIES = [
@@ -68,6 +68,8 @@ def derivatives(function, *inputs):
     """Value, gradients, and gradients of their norm: what a gradient penalty takes."""
     if BACKEND == "torch":
         return derivatives_by_autograd(function, *inputs)
+    if BACKEND == "tensorflow":
+        return derivatives_by_tapes(function, *inputs)
     import jax
 
     every = tuple(range(len(inputs)))
@@ -94,6 +96,24 @@ def derivatives_by_autograd(function, *inputs):
     return [t.detach().numpy() for t in (function(*inputs), *gradients, *second)]
 
 
+def derivatives_by_tapes(function, *inputs):
+    import tensorflow as tf
+
+    @tf.function(autograph=False)
+    def all_three(*inputs):
+        with tf.GradientTape(watch_accessed_variables=False) as outer:
+            outer.watch(inputs)
+            with tf.GradientTape(watch_accessed_variables=False) as inner:
+                inner.watch(inputs)
+                value = loss(function, *inputs)
+            gradients = inner.gradient(value, inputs)
+            slope = sum(ops.sum(ops.square(g)) for g in gradients)
+        return function(*inputs), *gradients, *outer.gradient(slope, inputs)
+
+    return [tensor.numpy() for tensor in all_three(*map(tf.constant, inputs))]
+
+
+@of_convolutions
 @pytest.mark.parametrize("name", ["conv", "conv_transpose"])
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
 def test_a_kernel_of_ours_equals_keras_own_in_value_and_two_derivatives(name, geometry):
@@ -123,6 +143,7 @@ def test_a_kernel_of_ours_maps_over_a_batch_of_kernels(name):
     np.testing.assert_allclose(got, np.stack(expected), rtol=1e-4, atol=1e-4)
 
 
+@of_convolutions
 def test_mixed_precision_keeps_its_dtype():
     function, x, kernel = convolution("conv_transpose", *GEOMETRIES[2])
     half = [ops.cast(array, "bfloat16") for array in (x, kernel)]
@@ -156,7 +177,6 @@ def test_normalization_equals_keras_own_in_value_and_two_derivatives(name, shape
         np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * np.abs(theirs).max())
 
 
-@on_torch
 @pytest.mark.parametrize("channels", [2, 3])
 @pytest.mark.parametrize("rank", [1, 4])
 def test_a_bias_of_few_channels_equals_keras_own_in_value_and_two_derivatives(channels, rank):
@@ -194,7 +214,6 @@ def test_moments_equal_numpys_in_value_and_gradient(shape, axes):
     np.testing.assert_allclose(gradient, expected, rtol=1e-4, atol=1e-6)
 
 
-@on_torch
 def test_batch_normalization_keeps_its_moving_statistics():
     x = np.random.default_rng(2).normal(2.0, 3.0, size=(8, 3, 3, 4)).astype("float32")
     kept = []
@@ -265,3 +284,28 @@ def test_a_users_plain_layer_uses_them_inside_the_context_and_keras_own_after_it
     monkeypatch.setenv("KERAS_GEN_KERNELS", "0")
     with engine.fast_kernels():
         assert "custom_vjp" not in traced()
+
+
+@on_tensorflow
+def test_a_users_batch_normalization_is_one_operation_and_its_convolution_adds_a_bias():
+    import tensorflow as tf
+
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()]
+    shape = (2, 5, 5, 3)
+    for layer in layers:
+        layer.build(shape)
+        shape = layer.compute_output_shape(shape)
+
+    def operations():
+        def call(x):
+            for layer in layers:
+                x = layer(x, training=True)
+            return x
+
+        graph = tf.function(call, autograph=False).get_concrete_function(tf.ones((2, 5, 5, 3)))
+        return {operation.type for operation in graph.graph.get_operations()}
+
+    assert "BiasAdd" in operations() and "FusedBatchNormV3" not in operations()
+    with engine.fast_kernels():
+        assert "FusedBatchNormV3" in operations() and "BiasAdd" not in operations()
+    assert "BiasAdd" in operations()

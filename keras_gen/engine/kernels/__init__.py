@@ -16,10 +16,7 @@ if keras.backend.backend() == "jax":
 elif keras.backend.backend() == "torch":
     from keras_gen.engine.kernels.torch import kernels
 else:
-
-    def kernels():
-        """`{module of Keras' backend: {name: function}}` of this backend: none."""
-        return {}
+    from keras_gen.engine.kernels.tensorflow import kernels
 
 
 @contextlib.contextmanager
