@@ -52,6 +52,8 @@ class Trainer(engine.StepAdapter):
             group.build(self.trainable_variables)
 
     def get_compile_config(self):
+        if not self.compiled:
+            return None
         return {
             "optimizer": keras.saving.serialize_keras_object(self.optimizer),
             "run_eagerly": self.run_eagerly,

@@ -228,6 +228,22 @@ def test_batch_normalization_keeps_its_moving_statistics():
 
 
 @on_torch
+def test_a_split_at_places_is_captured_and_equals_numpys():
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x = np.arange(24.0, dtype="float32").reshape(4, 6)
+
+    def parts(x):
+        return ops.split(x, [1, 4], axis=-1) + ops.split(x, 2, axis=0)
+
+    with engine.fast_kernels():
+        captured = make_fx(parts)(ops.convert_to_tensor(x))
+    expected = np.split(x, [1, 4], axis=-1) + np.split(x, 2, axis=0)
+    for ours, theirs in zip(captured(ops.convert_to_tensor(x + 1)), expected, strict=True):
+        np.testing.assert_array_equal(ours, theirs + 1)
+
+
+@on_torch
 @pytest.mark.parametrize("shape", [(64, 256, 320), (40, 2000, 64), (5, 8, 256, 512)], ids=str)
 def test_a_large_product_equals_numpys_in_value_and_two_derivatives(shape, monkeypatch):
     """`loss = (a b)^2 / 2 + sin(a b)`; gradients in closed form, second ones against PyTorch's."""

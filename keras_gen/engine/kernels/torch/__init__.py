@@ -17,7 +17,7 @@ from keras_gen.engine.kernels.torch import few_channels
 from keras_gen.engine.kernels.torch.products import product
 
 _keras_conv, _keras_conv_transpose = nn.conv, nn.conv_transpose
-_keras_add, _keras_matmul = numpy.add, numpy.matmul
+_keras_add, _keras_matmul, _keras_split = numpy.add, numpy.matmul, numpy.split
 _keras_moments, _keras_batch_normalization = nn.moments, nn.batch_normalization
 
 
@@ -30,7 +30,7 @@ def kernels():
             "moments": moments,
             "batch_normalization": batch_normalization,
         },
-        numpy: {"add": add, "matmul": matmul},
+        numpy: {"add": add, "matmul": matmul, "split": split},
     }
 
 
@@ -120,6 +120,14 @@ def matmul(x1, x2):
     if x1.ndim < 2 or x2.ndim != 2 or x1.dtype != torch.float32 or x2.dtype != torch.float32:
         return _keras_matmul(x1, x2)
     return product(x1.reshape(-1, x1.shape[-1]), x2).reshape(*x1.shape[:-1], x2.shape[1])
+
+
+def split(x, indices_or_sections, axis=0):
+    """`keras.ops.split`; at places that stay numbers, which a graph can be captured with."""
+    places = indices_or_sections
+    if not isinstance(places, list | tuple) or not all(isinstance(i, int) for i in places):
+        return _keras_split(x, places, axis)
+    return list(torch.tensor_split(nn.convert_to_tensor(x), tuple(places), dim=axis))
 
 
 def moments(x, axes, keepdims=False, synchronized=False):
