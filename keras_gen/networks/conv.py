@@ -1,4 +1,4 @@
-"""Strided convolutions between an image and a vector, for any height, width and channels.
+"""Strided convolutions between an image or a signal and a vector, of any size and channels.
 
 The options of both builders:
 
@@ -20,7 +20,7 @@ The options of both builders:
     name: name of the model.
 
 A side s becomes ceil(s / 2) at each stage; on the way back the decoder crops the last row or
-column where the side is odd.
+column where the side is odd. A signal `(steps, channels)` has one side, an image two.
 """
 
 import math
@@ -30,6 +30,7 @@ import keras
 
 from keras_gen.networks import parts
 
+AXES = {2: ("steps", "channels"), 3: ("height", "width", "channels")}
 STRIDE = 2
 SMALLEST_SIDE = 7
 WIDEST = 8
@@ -52,12 +53,12 @@ def conv_encoder(
     output_bias: bool = True,
     name: str = "conv_encoder",
 ) -> keras.Model:
-    """Strided convolutions from an image to a vector.
+    """Strided convolutions from an image, or a signal, to a vector.
 
     `(convolve by 2 -> normalize -> activate -> drop out) per stage -> flatten -> dense`.
 
     Args:
-        input_shape: `(height, width, channels)`.
+        input_shape: `(height, width, channels)` or `(steps, channels)`.
         output_shape: shape of one output, `(features,)`.
         filters: see the module for this and the options not named here.
         normalize_first: whether the first stage is normalised too. Radford et al. leave it out:
@@ -65,8 +66,7 @@ def conv_encoder(
         output_activation: None, "sigmoid" or "tanh".
 
     Returns:
-        A functional model `(batch, height, width, channels) -> (batch, *output_shape)`, in
-        compute dtype.
+        A functional model `(batch, *input_shape) -> (batch, *output_shape)`, in compute dtype.
 
     Raises:
         ValueError: an option is not of its kind or out of its range.
@@ -74,19 +74,20 @@ def conv_encoder(
     Reference: Radford et al., "Unsupervised Representation Learning with Deep Convolutional
     Generative Adversarial Networks", 2016, section 3.
     """
-    input_shape = parts.check_shape("input_shape", input_shape, ("height", "width", "channels"))
+    input_shape = _check_grid("input_shape", input_shape)
     output_shape = parts.check_shape("output_shape", output_shape)
     parts.check_choice("output_activation", output_activation, parts.OUTPUT_ACTIVATIONS)
     parts.check_width("kernel_size", kernel_size)
-    _, filters = _stages(input_shape[:2], filters, width, coarse_first=False)
+    _, filters = _stages(input_shape[:-1], filters, width, coarse_first=False)
     hidden = parts.Hidden(
         activation, normalization, batch_norm_momentum, dropout, kernel_initializer
     )
 
+    convolution = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D}[len(input_shape) - 1]
     x = inputs = keras.Input(input_shape, name="inputs")
     for i, channels in enumerate(filters, start=1):
         normalize = normalize_first or i > 1
-        x = keras.layers.Conv2D(
+        x = convolution(
             channels,
             kernel_size,
             strides=STRIDE,
@@ -124,7 +125,7 @@ def conv_decoder(
     output_bias: bool = True,
     name: str = "conv_decoder",
 ) -> keras.Model:
-    """Strided transposed convolutions from a vector to an image: `conv_encoder` mirrored.
+    """Strided transposed convolutions from a vector to an image or signal: the encoder mirrored.
 
     `dense to the coarsest grid -> (normalize -> activate -> drop out -> convolve, transposed,
     by 2 -> crop) per stage`.
@@ -133,15 +134,14 @@ def conv_decoder(
 
     Args:
         input_shape: shape of one code, `(features,)`.
-        output_shape: `(height, width, channels)`.
+        output_shape: `(height, width, channels)` or `(steps, channels)`.
         filters: channels of each grid from the coarsest on, the image's own left out; see the
             module for the options not named here.
         output_activation: None (logits or an unbounded mean), "sigmoid" for pixels in [0, 1] or
             "tanh" for [-1, 1].
 
     Returns:
-        A functional model `(batch, *input_shape) -> (batch, height, width, channels)`, in
-        compute dtype.
+        A functional model `(batch, *input_shape) -> (batch, *output_shape)`, in compute dtype.
 
     Raises:
         ValueError: an option is not of its kind or out of its range.
@@ -150,14 +150,16 @@ def conv_decoder(
     Generative Adversarial Networks", 2016, section 3.
     """
     input_shape = parts.check_shape("input_shape", input_shape)
-    output_shape = parts.check_shape("output_shape", output_shape, ("height", "width", "channels"))
+    output_shape = _check_grid("output_shape", output_shape)
     parts.check_choice("output_activation", output_activation, parts.OUTPUT_ACTIVATIONS)
     parts.check_width("kernel_size", kernel_size)
-    sides, filters = _stages(output_shape[:2], filters, width, coarse_first=True)
+    sides, filters = _stages(output_shape[:-1], filters, width, coarse_first=True)
     hidden = parts.Hidden(
         activation, normalization, batch_norm_momentum, dropout, kernel_initializer
     )
 
+    transposed = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose}
+    transposed = transposed[len(output_shape) - 1]
     x = inputs = keras.Input(input_shape, name="inputs")
     if len(input_shape) > 1:
         x = keras.layers.Flatten(name="flatten")(x)
@@ -166,7 +168,7 @@ def conv_decoder(
     x = keras.layers.Reshape(grid, name="grid_shape")(x)
     x = hidden.finish(x, "grid")
     for i, (channels, side) in enumerate(zip(filters[1:], sides[1:-1], strict=True), start=1):
-        x = keras.layers.Conv2DTranspose(
+        x = transposed(
             channels,
             kernel_size,
             strides=STRIDE,
@@ -176,7 +178,7 @@ def conv_decoder(
         )(x)
         x = _crop(x, side, f"stage_{i}_crop")
         x = hidden.finish(x, f"stage_{i}")
-    x = keras.layers.Conv2DTranspose(
+    x = transposed(
         output_shape[-1],
         kernel_size,
         strides=STRIDE,
@@ -203,13 +205,20 @@ def _stages(sides, filters, width, coarse_first):
     filters = parts.check_widths("filters", filters)
     most = len(pyramid) - 1
     if not 1 <= len(filters) <= most:
-        raise parts.expected("filters", f"1 to {most} stages for an image of {sides}", filters)
+        raise parts.expected("filters", f"1 to {most} stages for sides of {sides}", filters)
     pyramid = pyramid[: len(filters) + 1]
     return (pyramid[::-1] if coarse_first else pyramid), filters
 
 
+def _check_grid(name, shape):
+    axes = AXES.get(len(shape)) if isinstance(shape, (tuple, list)) else None
+    return parts.check_shape(name, shape, axes or AXES[3])
+
+
 def _crop(x, sides, name):
-    rows, columns = (is_ - wanted for is_, wanted in zip(x.shape[1:3], sides, strict=True))
-    if rows or columns:
-        x = keras.layers.Cropping2D(((0, rows), (0, columns)), name=name)(x)
-    return x
+    spare = [is_ - wanted for is_, wanted in zip(x.shape[1:-1], sides, strict=True)]
+    if not any(spare):
+        return x
+    if len(spare) == 1:
+        return keras.layers.Cropping1D((0, spare[0]), name=name)(x)
+    return keras.layers.Cropping2D([(0, last) for last in spare], name=name)(x)

@@ -61,7 +61,7 @@ class Hidden:
             )
         if rank == 2:
             return keras.layers.LayerNormalization(epsilon=1e-5, name=name)
-        # One group: statistics over (height, width, channels) and a gain per channel, as in the
+        # One group: statistics over all places and channels and a gain per channel, as in the
         # critics of Gulrajani et al. 2017; LayerNormalization would see one pixel at a time.
         return keras.layers.GroupNormalization(groups=1, epsilon=1e-5, name=name)
 

@@ -148,3 +148,29 @@ def test_filters_replace_width():
     network = conv_decoder((4,), (32, 32, 3), filters=(9, 7), **EMPTY)
     assert network.get_layer("grid_shape").output.shape == (None, 8, 8, 9)
     assert network.get_layer("stage_1").output.shape == (None, 16, 16, 7)
+
+
+def test_a_signal_is_an_image_one_pixel_high():
+    """With kernels that see one row, the image's convolutions are the signal's."""
+    rng = np.random.default_rng(0)
+    options = {"filters": (3, 4), "kernel_size": 3}
+    signal = conv_encoder((11, 2), (5,), **options)
+    assert [layer.output.shape[1] for layer in signal.layers if layer.name[-1].isdigit()] == [6, 3]
+    x = rng.normal(size=(2, 11, 2)).astype("float32")
+    y = x
+    for i in (1, 2):
+        kernel, bias = signal.get_layer(f"stage_{i}").get_weights()
+        tall = np.zeros((3, *kernel.shape), "float32")
+        tall[1] = kernel  # the other rows see padding only
+        y = np.stack([convolve(one[None], tall)[0] for one in y]) + bias
+        y = np.where(y > 0, y, 0.2 * y)
+    kernel, bias = signal.get_layer("output").get_weights()
+    expected = y.reshape(2, -1) @ kernel + bias
+    np.testing.assert_allclose(numpy(signal(x)), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("steps", [8, 11, 60])
+def test_a_decoder_gives_a_signal_of_any_length(steps):
+    network = conv_decoder((4,), (steps, 2), width=2, normalization="layer")
+    assert network.output_shape == (None, steps, 2)
+    assert np.all(np.isfinite(numpy(network(np.ones((3, 4), "float32")))))
