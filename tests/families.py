@@ -74,6 +74,7 @@ PLAYERS = {
     "discriminator": ("Adam", {"learning_rate": 1e-3, "beta_1": 0.5}),
 }
 VECTORS = {"encoder": small_mlp(), "decoder": small_mlp()}
+CODES = {"embedding_dim": 4, "codebook_size": 8, "downsampling": 4}
 MLP_GAN = {
     "generator": small_mlp(output_activation="tanh"),
     "discriminator": small_mlp(activation="leaky_relu"),
@@ -88,6 +89,127 @@ CONV_GAN = {
 CASES = (
     Case("autoencoder", lambda: fill(models.Autoencoder, VECTORS, latent_dim=4), ADAM),
     Case("vae", lambda: fill(models.VAE, VECTORS, latent_dim=4, binarize=True), ADAM),
+    Case(
+        "iwae",
+        lambda: fill(models.IWAE, VECTORS, latent_dim=4, samples=3, groups=2, binarize=True),
+        ADAM,
+    ),
+    Case("vamp_vae", lambda: fill(models.VampVAE, VECTORS, latent_dim=4, pseudo_inputs=5), ADAM),
+    Case(
+        "hierarchical_vae",
+        lambda: fill(
+            models.HierarchicalVAE,
+            {**VECTORS, "upper_encoder": small_mlp(), "upper_decoder": small_mlp()},
+            latent_dims=(4, 2),
+            features=8,
+            binarize=True,
+        ),
+        ADAM,
+    ),
+    Case(
+        "denoising_autoencoder",
+        lambda: fill(
+            models.DenoisingAutoencoder, VECTORS, latent_dim=4, noise=0.1, missing=0.1, hole=2
+        ),
+        ADAM,
+    ),
+    Case(
+        "vae_gan",
+        lambda: fill(
+            models.VAEGAN,
+            {**VECTORS, "features": small_mlp(), "discriminator": small_mlp(units=())},
+            latent_dim=4,
+            features_dim=8,
+        ),
+        {
+            player: ("Adam", {"learning_rate": 1e-3})
+            for player in ("encoder", "decoder", "discriminator")
+        },
+        falling=None,
+    ),
+    Case(
+        "beta_tcvae",
+        lambda: fill(models.BetaTCVAE, VECTORS, latent_dim=4, examples=EXAMPLES, beta=2.0),
+        ADAM,
+    ),
+    Case("wae", lambda: fill(models.WAE, VECTORS, latent_dim=4), ADAM),
+    Case("vqvae_ema", lambda: fill(models.VQVAE, VECTORS, **CODES, revive_after=5), ADAM),
+    Case("vqvae_loss", lambda: fill(models.VQVAE, VECTORS, **CODES, update="loss"), ADAM),
+    Case("fsq", lambda: fill(models.FSQ, VECTORS, levels=(5, 4, 3), downsampling=4), ADAM),
+    Case(
+        "residual",
+        lambda: fill(
+            models.ResidualVQVAE,
+            {
+                "encoder": (networks.residual_encoder, {"width": 8, "blocks": 1}),
+                "decoder": (networks.residual_decoder, {"width": 8, "blocks": 1}),
+            },
+            **CODES,
+            levels=2,
+        ),
+        ADAM,
+    ),
+    Case(
+        "factor_vae",
+        lambda: fill(models.FactorVAE, {**VECTORS, "discriminator": small_mlp()}, latent_dim=4),
+        {
+            "autoencoder": ("Adam", {"learning_rate": 1e-2}),
+            "discriminator": ("Adam", {"learning_rate": 1e-3}),
+        },
+        falling="reconstruction",
+    ),
+    Case(
+        "flow_vae",
+        lambda: fill(
+            models.FlowVAE,
+            {
+                **VECTORS,
+                "flow": (networks.inverse_autoregressive_flow, {"steps": 2, "units": (8,)}),
+            },
+            latent_dim=4,
+            context=3,
+        ),
+        ADAM,
+    ),
+    Case(
+        "info_vae",
+        lambda: fill(models.InfoVAE, VECTORS, latent_dim=4, alpha=0.5, divergence_weight=10.0),
+        ADAM,
+    ),
+    Case(
+        "adversarial_autoencoder",
+        lambda: fill(
+            models.AdversarialAutoencoder, {**VECTORS, "discriminator": small_mlp()}, latent_dim=4
+        ),
+        {
+            "autoencoder": ("Adam", {"learning_rate": 1e-2}),
+            "discriminator": ("Adam", {"learning_rate": 1e-3}),
+            "encoder": ("Adam", {"learning_rate": 1e-3}),
+        },
+        falling="reconstruction",
+    ),
+    Case(
+        "rae_gradient_penalty",
+        lambda: fill(
+            models.RegularizedAutoencoder,
+            VECTORS,
+            latent_dim=4,
+            regularizer="gradient_penalty",
+            regularizer_weight=0.01,
+        ),
+        ADAM,
+    ),
+    Case(
+        "rae_spectral",
+        lambda: fill(
+            models.RegularizedAutoencoder,
+            VECTORS,
+            latent_dim=4,
+            regularizer="spectral",
+            regularizer_weight=0.01,
+        ),
+        ADAM,
+    ),
     Case(
         "vae_learned_variance_conv",
         lambda: fill(

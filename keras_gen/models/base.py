@@ -75,8 +75,9 @@ class GenerativeModel(Labelled, Logged, Averaging, SavedByArguments, Trainer, ke
         for name in ("train_step", "test_step"):
             if name in cls.__dict__:
                 setattr(cls, name, _attended(cls.__dict__[name], name == "train_step"))
-        if "sample" in cls.__dict__:
-            cls.sample = _quick(cls.__dict__["sample"])
+        sample = getattr(cls, "sample", None)
+        if sample is not None and not hasattr(sample, "quick"):  # its own, or a mixin's
+            cls.sample = _quick(sample)
 
     def _state(self, name, shape=(), value=0):
         return self.add_weight(
@@ -227,6 +228,7 @@ def _quick(sample):
         with engine.sampling():
             return sample(self, *args, **kwargs)
 
+    wrapped.quick = True
     return wrapped
 
 

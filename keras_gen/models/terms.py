@@ -5,20 +5,20 @@ from keras import ops
 
 
 class Term(keras.metrics.Mean):
-    """Running mean of one term of a loss, weighted by examples; lower is better."""
+    """Running mean of one term, weighted by examples; "down": lower is better, "up": higher."""
 
-    def __init__(self, name, dtype="float32"):
+    def __init__(self, name, dtype="float32", direction="down"):
         super().__init__(name=name, dtype=dtype)
-        self._direction = "down"
+        self._direction = direction
 
 
 class Logged:
     """Placed before `keras.Model`: a model with `terms`, and one running mean for each."""
 
-    def add_term(self, term):
-        """Declare one more term of this model's loss: one that an argument switches on."""
+    def add_term(self, term, direction="down"):
+        """Declare one more term of this model's books, and whether it is better "down" or "up"."""
         self.terms = (*self.terms, term)
-        self._terms[term] = Term(term)
+        self._terms[term] = Term(term, direction=direction)
 
     def log(self, *, count=None, **values):
         """Add a batch's terms to their running means and return these: what a step returns.

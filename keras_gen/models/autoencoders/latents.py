@@ -1,0 +1,142 @@
+"""What every autoencoder offers on its codes: reconstruct, interpolate, traverse."""
+
+import numpy as np
+from keras import ops
+
+
+class Latents:
+    """Placed before `GenerativeModel`: a model with `encode` and `decode`.
+
+    `encode(x, labels=None) -> (mean, deviation)`, each `(batch, latent_dim)`; a deterministic
+    encoder's deviation is zero. `decode(z, labels=None)` gives examples in the data's range.
+    """
+
+    def call(self, inputs, training=False):
+        """Reconstruct from the mean code; `inputs` is `x`, or `(x, labels)`."""
+        x, labels = inputs if isinstance(inputs, list | tuple) else (inputs, None)
+        mean, _ = self.encode(x, labels)
+        return self.decode(mean, labels)
+
+    def reconstruct(self, x, labels=None, mask=None):
+        """Rebuild examples from their mean codes; with a mask, only what is missing.
+
+        `decode(mean(x))`, or `mask * x + (1 - mask) * decode(mean(mask * x))`
+
+        Args:
+            x: `(batch, ...)` in the data's range.
+            labels: int `(batch,)` of a conditional model.
+            mask: `(batch, ...)` or the shape of one example, 1 where a value is known, 0 where it
+                is missing; `None` knows all of them.
+
+        Returns:
+            `(batch, ...)` in the data's range.
+
+        Raises:
+            ValueError: The mask has another shape than the examples.
+        """
+        x = ops.convert_to_tensor(x)
+        if mask is None:
+            mean, _ = self.encode(x, labels)
+            return self.decode(mean, labels)
+        mask = ops.cast(ops.convert_to_tensor(mask), x.dtype)
+        if tuple(mask.shape) not in (tuple(x.shape), tuple(x.shape)[1:]):
+            raise ValueError(
+                f"mask must have the shape of the examples, {tuple(x.shape)}, or of one of them, "
+                f"{tuple(x.shape)[1:]}; got {tuple(mask.shape)}."
+            )
+        mean, _ = self.encode(mask * x, labels)
+        return mask * x + (1 - mask) * ops.cast(self.decode(mean, labels), x.dtype)
+
+    def interpolate(self, start, end, steps=8, *, path="spherical", labels=None):
+        """Decode the codes between those of two sets of examples.
+
+        `linear: (1 - t) a + t b`; `spherical: (sin((1 - t) w) a + sin(t w) b) / sin(w)`, where `w`
+        is the angle between the codes `a` and `b`.
+
+        Args:
+            start: `(batch, ...)` examples.
+            end: `(batch, ...)` as many examples.
+            steps: Number of points, both ends included; at least 2.
+            path: "linear" or "spherical".
+            labels: int `(batch,)` of a conditional model: those of every point.
+
+        Returns:
+            `(batch, steps, ...)` in the data's range.
+
+        Raises:
+            ValueError: An unknown path, fewer than 2 steps, or sets of unlike shapes.
+
+        Reference:
+            White 2016, "Sampling Generative Networks", section 2.1; Shoemake 1985.
+        """
+        if path not in PATHS:
+            raise ValueError(f"path must be one of {', '.join(map(repr, PATHS))}; got {path!r}.")
+        if steps < 2:
+            raise ValueError(f"steps must be at least 2, the two ends; got {steps!r}.")
+        if np.shape(start) != np.shape(end):
+            raise ValueError(
+                f"start and end must have one shape; got {np.shape(start)} and {np.shape(end)}."
+            )
+        a, b = (
+            np.asarray(ops.convert_to_numpy(self.encode(x, labels)[0]), "float32")
+            for x in (start, end)
+        )
+        points = [
+            ops.convert_to_numpy(self.decode(PATHS[path](a, b, t).astype("float32"), labels))
+            for t in np.linspace(0.0, 1.0, steps)
+        ]
+        return np.stack(points, axis=1)
+
+    def traverse(self, x, latents=None, values=None, *, labels=None):
+        """Decode examples with one latent at a time moved over a range, the others kept.
+
+        Args:
+            x: `(batch, ...)` examples whose mean codes are moved.
+            latents: Indices of the latents; all where `None`.
+            values: What the latent is set to; 7 points from -3 to 3 where `None`.
+            labels: int `(batch,)` of a conditional model.
+
+        Returns:
+            `(batch, latents, values, ...)` in the data's range.
+
+        Raises:
+            ValueError: A latent that the code does not have.
+        """
+        values = np.linspace(-3.0, 3.0, 7) if values is None else np.asarray(values, "float32")
+        code = np.asarray(ops.convert_to_numpy(self.encode(x, labels)[0]), "float32")
+        latents = range(code.shape[-1]) if latents is None else list(latents)
+        for latent in latents:
+            if not 0 <= latent < code.shape[-1]:
+                raise ValueError(
+                    f"latents must be in 0 to {code.shape[-1] - 1}, those of the code; got "
+                    f"{latent!r}."
+                )
+        rows = []
+        for latent in latents:
+            for value in values:
+                moved = code.copy()
+                moved[..., latent] = value
+                rows.append(ops.convert_to_numpy(self.decode(moved, labels)))
+        grid = np.stack(rows, axis=1)
+        return grid.reshape(len(code), len(latents), len(values), *grid.shape[2:])
+
+
+def linear(a, b, t):
+    """`(1 - t) a + t b`."""
+    return (1 - t) * a + t * b
+
+
+def spherical(a, b, t):
+    """`(sin((1 - t) w) a + sin(t w) b) / sin(w)`; linear where the codes lie on one line."""
+    axes = tuple(range(1, a.ndim))
+    lengths = np.sqrt(np.sum(a * a, axes, keepdims=True) * np.sum(b * b, axes, keepdims=True))
+    cosine = np.sum(a * b, axes, keepdims=True) / np.maximum(lengths, 1e-12)
+    angle = np.arccos(np.clip(cosine, -1.0, 1.0))
+    sine = np.sin(angle)
+    on_a_line = sine < 1e-6
+    sine = np.where(on_a_line, 1.0, sine)
+    curved = (np.sin((1 - t) * angle) * a + np.sin(t * angle) * b) / sine
+    return np.where(on_a_line, linear(a, b, t), curved)
+
+
+PATHS = {"linear": linear, "spherical": spherical}
