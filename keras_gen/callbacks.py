@@ -1,4 +1,4 @@
-"""Numbers and pictures made every few epochs: sample grids, and learning rates of one player."""
+"""What is made every few epochs: grids of pictures, and learning rates of one player."""
 
 import contextlib
 import os
@@ -112,7 +112,35 @@ def save_grid(images, path, columns=None, value_range=(0.0, 1.0)):
         picture.save(file, format="PNG")
 
 
-class SampleGrid(keras.callbacks.Callback):
+class _Grid(keras.callbacks.Callback):
+    """A grid of images, written at the end of every few epochs.
+
+    A subclass has `images() -> (count, height, width, channels), columns`.
+    """
+
+    async_safe = True
+
+    def __init__(self, path, every=1, value_range=(0.0, 1.0)):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every: expected 1 or more; got {every!r}.")
+        self.path = Path(path)
+        self.every = every
+        self.value_range = value_range
+
+    def on_epoch_end(self, epoch, logs=None):
+        if (epoch + 1) % self.every:
+            return
+        one_file = self.path.suffix.lower() == ".png"
+        self.write(self.path if one_file else self.path / f"epoch_{epoch + 1:04d}.png")
+
+    def write(self, path):
+        """Write the grid of the model as it is now to `path`."""
+        images, columns = self.images()
+        save_grid(images, path, columns, self.value_range)
+
+
+class SampleGrid(_Grid):
     """Write a grid of samples at the end of every few epochs, from the same noise each time.
 
     A conditional model gets one column a class.
@@ -130,36 +158,88 @@ class SampleGrid(keras.callbacks.Callback):
         ValueError: `count` or `every` is below 1.
     """
 
-    async_safe = True
-
     def __init__(self, path, count=64, every=1, seed=0, value_range=(0.0, 1.0), labels=None):
-        super().__init__()
-        for name, value in (("count", count), ("every", every)):
-            if value < 1:
-                raise ValueError(f"{name}: expected 1 or more; got {value!r}.")
-        self.path = Path(path)
+        super().__init__(path, every, value_range)
+        if count < 1:
+            raise ValueError(f"count: expected 1 or more; got {count!r}.")
         self.count = count
-        self.every = every
         self.seed = seed
-        self.value_range = value_range
         self.labels = labels
 
-    def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every:
-            return
-        one_file = self.path.suffix.lower() == ".png"
-        self.write(self.path if one_file else self.path / f"epoch_{epoch + 1:04d}.png")
-
-    def write(self, path):
-        """Sample the model as it is now and write the grid to `path`."""
+    def images(self):
         count, labels, columns = self.count, self.labels, None
         classes = getattr(self.model, "num_classes", None)
         if classes is not None:
             labels = np.arange(classes) if labels is None else np.atleast_1d(labels)
             columns = len(labels)
             count = -(-count // columns) * columns
-        samples = self.model.sample(count, seed=self.seed, labels=labels)
-        save_grid(samples, path, columns, self.value_range)
+        return self.model.sample(count, seed=self.seed, labels=labels), columns
+
+
+class ReconstructionGrid(_Grid):
+    """Write examples above what an autoencoder makes of them, every few epochs.
+
+    With a mask three rows: the example, what the model is shown of it, and the repair.
+
+    Args:
+        path: A folder, where `epoch_0001.png`, ... are written; or one `.png` file, written anew
+            each time.
+        x: `(count, height, width, channels)` examples in the data's range: a column each.
+        labels: int `(count,)` of a conditional model.
+        mask: Of `model.reconstruct`: 1 where a pixel is known; `None`: all of them.
+        every: Epochs between two grids.
+        value_range: `(low, high)` of the examples.
+
+    Raises:
+        ValueError: `every` is below 1.
+    """
+
+    def __init__(self, path, x, labels=None, mask=None, every=1, value_range=(0.0, 1.0)):
+        super().__init__(path, every, value_range)
+        self.x = np.asarray(x, "float32")
+        self.labels = labels
+        self.mask = mask
+
+    def images(self):
+        rebuilt = keras.ops.convert_to_numpy(
+            self.model.reconstruct(self.x, self.labels, mask=self.mask)
+        )
+        low = self.value_range[0]
+        shown = [] if self.mask is None else [np.where(self.mask, self.x, low)]
+        return np.concatenate([self.x, *shown, rebuilt]), len(self.x)
+
+
+class TraversalGrid(_Grid):
+    """Write what one latent at a time does to an example, every few epochs: a row a latent.
+
+    Args:
+        path: A folder, where `epoch_0001.png`, ... are written; or one `.png` file, written anew
+            each time.
+        x: `(height, width, channels)`: the example whose mean code is moved.
+        latents: Indices of the latents; all where `None`.
+        values: What a latent is set to, a column each; 7 from -3 to 3 where `None`.
+        label: Of a conditional model: the example's.
+        every: Epochs between two grids.
+        value_range: `(low, high)` of the example.
+
+    Raises:
+        ValueError: `every` is below 1.
+    """
+
+    def __init__(
+        self, path, x, latents=None, values=None, label=None, every=1, value_range=(0.0, 1.0)
+    ):
+        super().__init__(path, every, value_range)
+        self.x = np.asarray(x, "float32")
+        self.latents = latents
+        self.values = values
+        self.label = label
+
+    def images(self):
+        labels = None if self.label is None else np.asarray([self.label], "int32")
+        (moved,) = self.model.traverse(self.x[None], self.latents, self.values, labels=labels)
+        _, columns, *shape = np.shape(moved)
+        return np.reshape(moved, (-1, *shape)), columns
 
 
 class _OfOnePlayer(keras.callbacks.Callback):

@@ -7,7 +7,15 @@ from kill_and_resume import toy_batches, toy_gan
 from PIL import Image
 
 from keras_gen import models, networks
-from keras_gen.callbacks import LearningRate, ReduceOnPlateau, SampleGrid, replacing, save_grid
+from keras_gen.callbacks import (
+    LearningRate,
+    ReconstructionGrid,
+    ReduceOnPlateau,
+    SampleGrid,
+    TraversalGrid,
+    replacing,
+    save_grid,
+)
 
 WHITE, BLACK, GAP = 255, 0, 64
 
@@ -88,6 +96,54 @@ def test_a_conditional_grid_has_one_column_a_class(tmp_path):
             assert (np.unique(cell) == np.unique([level, GAP])).all()
         rows = -(-5 // len(columns))
         assert pixels.shape[:2] == (66 * rows - 2, 66 * len(columns) - 2)
+
+
+def halving_autoencoder():
+    """Its code is the image, and it rebuilds half of it."""
+    sockets = models.Autoencoder.sockets((8, 8, 1), latent_dim=64)
+    model = models.Autoencoder(
+        networks.mlp(*sockets["encoder"], units=()),
+        networks.mlp(*sockets["decoder"], units=()),
+        latent_dim=64,
+    )
+    for network, factor in ((model.encoder, 1.0), (model.decoder, 0.5)):
+        network.set_weights([factor * np.eye(64), np.zeros(64)])
+    return model
+
+
+def test_a_reconstruction_grid_shows_the_example_what_is_known_of_it_and_the_repair(tmp_path):
+    x = np.stack([np.full((8, 8, 1), 1.0), np.full((8, 8, 1), 0.4)])
+    right = np.ones((8, 8, 1), bool)
+    right[:, :4] = False
+    for name, mask, rows in (
+        ("whole", None, [[255, 102], [128, 51]]),
+        ("repair", right, [[255, 102], [255, 102], [255, 102]]),
+    ):
+        grid = ReconstructionGrid(tmp_path, x, mask=mask)
+        grid.set_model(halving_autoencoder())
+        grid.write(tmp_path / f"{name}.png")
+        pixels = read(tmp_path / f"{name}.png")
+        assert pixels.shape == (66 * len(rows) - 2, 66 * 2 - 2, 3)
+        for row, levels in enumerate(rows):
+            for column, level in enumerate(levels):
+                cell = pixels[66 * row : 66 * row + 64, 66 * column : 66 * column + 64]
+                assert (cell[:, 32:] == level).all()  # the half that is known
+                lost = 0 if mask is not None and row else level  # rebuilt from black: black
+                assert (cell[:, :32] == lost).all()
+
+
+def test_a_traversal_grid_has_a_row_for_each_latent(tmp_path):
+    grid = TraversalGrid(
+        tmp_path / "moved.png", np.zeros((8, 8, 1)), latents=[0, 63], values=[0.0, 1.0, 2.0]
+    )
+    model = halving_autoencoder()
+    model.compile(keras.optimizers.SGD(0.0))
+    model.fit(np.zeros((4, 8, 8, 1), "float32"), verbose=0, callbacks=[grid])
+    pixels = read(tmp_path / "moved.png")
+    assert pixels.shape == (66 * 2 - 2, 66 * 3 - 2, 3)
+    assert pixels[0, [0, 66, 132], 0].tolist() == [0, 128, 255]
+    assert pixels[-1, [63, 129, 195], 0].tolist() == [0, 128, 255]
+    assert (pixels[66 + 8 : 66 + 56, :64] == 0).all()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
