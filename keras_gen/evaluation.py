@@ -13,6 +13,7 @@ import numpy as np
 
 BATCH = 500  # images at a time
 LEAST_SHOWN = 75_000  # images a classifier is shown: small sets are passed more often
+LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 1000, 500
 MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
 
 
@@ -112,7 +113,7 @@ def loss(trial):
 def reconstruction_error(trial):
     """Squared error of rebuilt test images, pixels in [0, 1], summed over an image.
 
-    Its floor is that of principal components, as many as the model has codes.
+    Its floor is that of principal components, as many as the code has numbers.
     """
     from keras_gen import metrics
 
@@ -124,13 +125,13 @@ def reconstruction_error(trial):
         inputs = (images, test.labels(rows)) if trial.conditional else images
         rebuilt = trial.in_unit_range(as_array(trial.model(inputs)))
         errors.append(np.square(rebuilt - trial.in_unit_range(images)).sum(axis=(1, 2, 3)))
-    floor = metrics.pca_reconstruction_error(
-        trial.train_images, trial.test_images, trial.model.latent_dim
-    )
-    return {
-        "reconstruction_error": float(np.concatenate(errors).mean(dtype="float64")),
-        "reconstruction_error_of_pca": floor,
-    }
+    results = {"reconstruction_error": float(np.concatenate(errors).mean(dtype="float64"))}
+    size = getattr(trial.model, "latent_dim", None)
+    if size is not None:  # a code of several layers has none
+        results["reconstruction_error_of_pca"] = metrics.pca_reconstruction_error(
+            trial.train_images, trial.test_images, size
+        )
+    return results
 
 
 def independent_pixels_nll(trial):
@@ -142,6 +143,27 @@ def independent_pixels_nll(trial):
 
     nll = metrics.independent_pixels_nll(trial.train_images, trial.test_images)
     return {"independent_pixels_nll": nll}
+
+
+def log_likelihood(trial):
+    """`-log p(x)` in nats of the first 1,000 test images, by 500 importance samples each.
+
+    Pixels are binarized with the grey levels as probabilities, from a fixed seed: only there do
+    nats mean something.
+    """
+    model = trial.model
+    if not (hasattr(model, "log_likelihood") and getattr(model, "binarize", False)):
+        raise ValueError(
+            "evaluate.metrics: 'log_likelihood' needs a family with a likelihood of binary pixels "
+            f"(binarize = true), got {type(model).__name__} with "
+            f"binarize = {getattr(model, 'binarize', None)!r}"
+        )
+    rows = np.arange(min(LIKELIHOOD_IMAGES, len(trial.data.test)))
+    levels = trial.data.test.images(rows)
+    pixels = (np.random.default_rng(trial.seed).random(levels.shape) < levels).astype("float32")
+    labels = trial.data.test.labels(rows) if trial.conditional else None
+    nats = model.log_likelihood(pixels, LIKELIHOOD_SAMPLES, labels=labels, seed=trial.seed)
+    return {"negative_log_likelihood": -float(nats.mean(dtype="float64"))}
 
 
 def precision_recall(trial):
@@ -199,6 +221,7 @@ METRICS = {
     "loss": Metric(loss),
     "reconstruction_error": Metric(reconstruction_error, needs="encoder"),
     "independent_pixels_nll": Metric(independent_pixels_nll),
+    "log_likelihood": Metric(log_likelihood, needs="decoder"),
     "precision_recall": Metric(precision_recall),
     "class_shares": Metric(class_shares),
 }

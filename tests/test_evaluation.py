@@ -144,3 +144,22 @@ def test_a_classifier_without_labels_says_what_it_needs(tmp_path):
 def test_every_metric_says_what_it_measures():
     for metric in evaluation.METRICS.values():
         assert metric.measure.__doc__
+
+
+def test_the_likelihood_is_that_of_binarized_images():
+    """A decoder that ignores its code: every importance weight is the Bernoulli density itself."""
+    splits = digits()
+    network = keras_gen.networks.mlp
+    encoder, decoder = network((8, 8, 1), (4,), units=()), network((2,), (8, 8, 1), units=())
+    logits = np.linspace(-2, 2, 64)
+    decoder.set_weights([np.zeros((2, 64)), logits])
+    encoder.set_weights([np.zeros((64, 4)), np.zeros(4)])
+    model = keras_gen.models.VAE(encoder, decoder, latent_dim=2, binarize=True)
+    result = evaluation.evaluate(model, splits, ["log_likelihood"], seed=3)
+    levels = splits.test.images().reshape(-1, 64)[: evaluation.LIKELIHOOD_IMAGES]
+    pixels = np.random.default_rng(3).random((len(levels), 8, 8, 1)).reshape(-1, 64) < levels
+    expected = (np.logaddexp(0, logits) - pixels * logits).sum(axis=1).mean()
+    assert result["negative_log_likelihood"] == pytest.approx(expected, rel=1e-5)
+    grey = keras_gen.models.VAE(encoder, decoder, latent_dim=2)
+    with pytest.raises(ValueError, match="needs a family with a likelihood of binary pixels"):
+        evaluation.evaluate(grey, splits, ["log_likelihood"])

@@ -107,7 +107,18 @@ def build_model(recipe, dataset):
                 jit_compile=config.train.jit_compile,
                 steps_per_execution=config.train.steps_per_execution,
             )
+        if config.train.start is not None:
+            with _blaming(f"{recipe.name}: train.start"):
+                if not hasattr(model, "start_at"):
+                    raise ValueError(f"{config.model.family} has no decoder that begins at a mean")
+                model.start_at(_mean_image(dataset))
     return model
+
+
+def _mean_image(dataset):
+    """The mean of at most 10,000 images, spread evenly over the split."""
+    images, _ = dataset.arrays(limit=10_000)
+    return images.mean(axis=0, dtype="float64")
 
 
 def batches(recipe, dataset):

@@ -152,6 +152,7 @@ class Train(Section):
     jit_compile: bool | Literal["auto"] = "auto"
     steps_per_execution: PositiveInt = 1
     drop_last: bool = False
+    start: Literal["mean_image"] | None = None  # at what the decoder's output bias begins
     checkpoint_every: PositiveInt | None = None  # steps; besides each minute and each epoch
     sample_every: NonNegativeInt = 1  # epochs
     optimizer: Any

@@ -21,6 +21,7 @@ TYPES = {
     "float": FiniteFloat,
     "str": str,
     "bool": bool,
+    "dict": dict,
     "Sequence": list,
     "Literal": typing.Literal,
 }

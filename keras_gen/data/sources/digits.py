@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_gen.data.errors import DataError
-from keras_gen.data.splits import held_out, stratified
+from keras_gen.data.sources.embedded import digits_of
 
 TEST_IMAGES = 297
 
@@ -20,7 +20,6 @@ def load(request):
     Raises:
         DataError: scikit-learn is not installed, or the split is unknown or empty.
     """
-    split = request.known_split()
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -29,17 +28,4 @@ def load(request):
         ) from error
     images, labels = load_digits(return_X_y=True)
     images = images.astype(np.uint8).reshape(-1, 8, 8, 1)
-    test = stratified(labels, TEST_IMAGES / len(labels), seed=0)
-    chosen = np.flatnonzero(test if split == "test" else ~test)
-    if split != "test":
-        chosen = chosen[
-            held_out(request.name, labels[chosen], split, request.validation_fraction, request.seed)
-        ]
-    return request.dataset(
-        images[chosen],
-        (0, 16),
-        labels=labels[chosen].astype(np.int32),
-        num_classes=10,
-        class_names=[str(digit) for digit in range(10)],
-        licence="BSD-3-Clause",
-    )
+    return digits_of(request, images, labels, (0, 16), TEST_IMAGES, "BSD-3-Clause")
