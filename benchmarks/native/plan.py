@@ -146,8 +146,9 @@ def networks(case):
         ValueError: The case asks for something the native twins do not have.
     """
     latent = case.latent_dim
-    if case.twin == "vae":
-        _refuse(case.model, ("family", "latent_dim", "encoder", "decoder"), case.name)
+    if case.twin in ("vae", "iwae"):
+        known = ("family", "latent_dim", "encoder", "decoder")
+        _refuse(case.model, known + ("samples",) * (case.twin == "iwae"), case.name)
         sockets = {"encoder": (case.shape, (2 * latent,)), "decoder": ((latent,), case.shape)}
     else:
         known = ("family", "latent_dim", "generator", "discriminator", *GAN_DEFAULTS)

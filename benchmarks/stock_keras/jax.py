@@ -38,6 +38,10 @@ class VAE(parts.VAE):
         return {"model": (loss, gradients)}
 
 
+class IWAE(parts.IWAE, VAE):
+    """The train step is the same."""
+
+
 class BothOptimizers:
     """Stands for `model.optimizer`: Keras' JAX trainer carries the variables of that one only.
 
@@ -170,5 +174,5 @@ def track(metrics, variables, values):
 class StockKeras(parts.Stock, OnJAX):
     """A `benchmarks.contestants.Contestant`: stock Keras' trainer on JAX."""
 
-    models = {"vae": VAE, "gan": GAN}
+    models = {"vae": VAE, "iwae": IWAE, "gan": GAN}
     modes = {"jit": True}

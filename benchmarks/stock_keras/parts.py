@@ -1,5 +1,7 @@
 """What the stock Keras models of all backends share: networks, optimizers, losses, samples."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -23,7 +25,7 @@ def networks(case, weights):
         "discriminator": (case.shape, (1,)),
     }
     built = {}
-    for name in ("encoder", "decoder") if case.twin == "vae" else ("discriminator", "generator"):
+    for name in ("discriminator", "generator") if case.twin == "gan" else ("encoder", "decoder"):
         options = dict(case.model[name])
         built[name] = BUILDERS[options.pop("network")](*shapes[name], **options, name=name)
         if weights:
@@ -84,6 +86,35 @@ class VAE(keras.Model):
         noise = keras.random.normal((count, self.latent_dim))
         logits = self.decoder.predict(noise, batch_size=count, verbose=0)
         return ops.convert_to_numpy(ops.sigmoid(logits))
+
+
+class IWAE(VAE):
+    """The importance weighted autoencoder but for its train step; arguments as `VAE`'s."""
+
+    terms = ("loss", "negative_elbo")
+
+    def __init__(self, case, weights, **compiling):
+        super().__init__(case, weights, **compiling)
+        self.samples = case.model["samples"]
+
+    def call(self, x, training=False, noise=None):
+        moments = ops.expand_dims(self.encoder(x, training=training), 1)
+        mean, log_variance = ops.split(moments, 2, axis=-1)
+        if noise is None:
+            shape = (ops.shape(x)[0], self.samples, self.latent_dim)
+            noise = keras.random.normal(shape, seed=self.seed_generator)
+        z = mean + ops.exp(0.5 * log_variance) * noise
+        logits = self.decoder(ops.reshape(z, (-1, self.latent_dim)), training=training)
+        # log p(z) - log q(z | x); what both are divided by cancels.
+        log_ratio = 0.5 * ops.sum(ops.square(noise) + log_variance - ops.square(z), axis=-1)
+        return logits, log_ratio
+
+    def losses_of(self, x, outputs):
+        logits, log_ratio = outputs
+        nats = bernoulli_nll(ops.repeat(x, self.samples, axis=0), logits)
+        log_weights = log_ratio - ops.reshape(nats, (-1, self.samples))
+        bound = ops.mean(ops.logsumexp(log_weights, axis=1)) - math.log(self.samples)
+        return -bound, -ops.mean(log_weights)
 
 
 class GAN(keras.Model):

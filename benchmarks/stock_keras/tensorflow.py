@@ -29,6 +29,10 @@ class VAE(parts.VAE):
         return {"model": (terms[0], gradients)}
 
 
+class IWAE(parts.IWAE, VAE):
+    """The train step is the same."""
+
+
 class GAN(parts.GAN):
     """A tape and an optimizer a player."""
 
@@ -90,5 +94,5 @@ def track(trackers, values):
 class StockKeras(parts.Stock, OnTensorFlow):
     """A `benchmarks.contestants.Contestant`: stock Keras' trainer on TensorFlow."""
 
-    models = {"vae": VAE, "gan": GAN}
+    models = {"vae": VAE, "iwae": IWAE, "gan": GAN}
     modes = {"function": False, "xla": True}

@@ -39,6 +39,10 @@ class VAE(Guided, parts.VAE):
         return self.track([term.detach() for term in terms])
 
 
+class IWAE(parts.IWAE, VAE):
+    """The train step is the same."""
+
+
 class GAN(Guided, parts.GAN):
     """An optimizer a player, as the guide's end-to-end example."""
 
@@ -74,7 +78,7 @@ class GAN(Guided, parts.GAN):
 class StockKeras(parts.Stock, OnTorch):
     """A `benchmarks.contestants.Contestant`: stock Keras' trainer on PyTorch."""
 
-    models = {"vae": VAE, "gan": GAN}
+    models = {"vae": VAE, "iwae": IWAE, "gan": GAN}
     modes = {"eager": False, "jit": True}
 
     def __init__(self, case, mode, weights, steps_per_call=1):

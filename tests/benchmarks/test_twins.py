@@ -72,8 +72,9 @@ def test_the_reference_draws_what_the_algorithm_says_and_leaves_the_weights(race
     noise, mix = (8, case.latent_dim), (8, *[1] * len(case.shape))
     steps = case.model.get("discriminator_steps", 1)
     penalized = case.model.get("penalty") is not None
-    if case.twin == "vae":
-        assert [draw.shape for draw in draws] == [noise]
+    if case.twin != "gan":
+        samples = (case.model["samples"],) if case.twin == "iwae" else ()
+        assert [draw.shape for draw in draws] == [(8, *samples, case.latent_dim)]
         assert list(expected) == ["model"]
     else:
         one_step = [noise, mix] if penalized else [noise]

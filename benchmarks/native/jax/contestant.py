@@ -7,10 +7,11 @@ import numpy as np
 from jax import lax
 
 from .gan import GAN
+from .iwae import IWAE
 from .vae import VAE
 
 MODES = ("jit", "scan")
-TWINS = {"vae": VAE, "gan": GAN}
+TWINS = {"vae": VAE, "iwae": IWAE, "gan": GAN}
 
 
 class Native:

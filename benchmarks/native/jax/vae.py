@@ -37,7 +37,7 @@ class VAE:
     def step(self, state, x):
         """One train step on `(batch, ...)`: `-> (state, {term: number})`."""
         key, draw = jax.random.split(state["key"])
-        noise = jax.random.normal(draw, (x.shape[0], self.latent_dim))
+        noise = jax.random.normal(draw, self.noise_shape(len(x)))
         (_, (terms, statistics)), gradients = jax.value_and_grad(self._objective, has_aux=True)(
             state["parameters"], state["statistics"], x, noise
         )
@@ -45,6 +45,10 @@ class VAE:
         parameters = optax.apply_updates(state["parameters"], updates)
         state = dict(parameters=parameters, statistics=statistics, moments=moments, key=key)
         return state, terms
+
+    def noise_shape(self, batch):
+        """Of what the posteriors of a batch take."""
+        return batch, self.latent_dim
 
     def sample(self, state, key, count):
         """Means of p(x | z) for `count` codes from the prior."""

@@ -4,10 +4,11 @@ import numpy as np
 import tensorflow as tf
 
 from .gan import GAN
+from .iwae import IWAE
 from .vae import VAE
 
 MODES = ("function", "xla")
-TWINS = {"vae": VAE, "gan": GAN}
+TWINS = {"vae": VAE, "iwae": IWAE, "gan": GAN}
 
 
 class Native:

@@ -28,7 +28,7 @@ class VAE(tf.Module):
 
     def step(self, x):
         """One train step on `(batch, ...)`; returns its `terms` in order."""
-        noise = tf.random.normal((x.shape[0], self.latent_dim))
+        noise = tf.random.normal(self._noise_shape(x.shape[0]))
         terms, gradients = self._loss_and_gradients(x, noise)
         self._optimizer.apply(sum(gradients, []))
         return terms
@@ -46,12 +46,18 @@ class VAE(tf.Module):
 
     def _loss_and_gradients(self, x, noise):
         with tf.GradientTape() as tape:
-            mean, log_variance = tf.split(self.networks["encoder"](x, True), 2, axis=-1)
-            z = mean + tf.exp(0.5 * log_variance) * noise
-            logits = self.networks["decoder"](z, True)
-            nats = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
-            reconstruction = tf.reduce_sum(nats) / x.shape[0]
-            divergence = tf.exp(log_variance) - 1 - log_variance + tf.square(mean)
-            kl = 0.5 * tf.reduce_sum(divergence) / x.shape[0]
-            loss = reconstruction + kl
-        return (loss, reconstruction, kl), tape.gradient(loss, self._weights)
+            terms = self._terms(x, noise)
+        return terms, tape.gradient(terms[0], self._weights)
+
+    def _noise_shape(self, batch):
+        return batch, self.latent_dim
+
+    def _terms(self, x, noise):
+        mean, log_variance = tf.split(self.networks["encoder"](x, True), 2, axis=-1)
+        z = mean + tf.exp(0.5 * log_variance) * noise
+        logits = self.networks["decoder"](z, True)
+        nats = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)
+        reconstruction = tf.reduce_sum(nats) / x.shape[0]
+        divergence = tf.exp(log_variance) - 1 - log_variance + tf.square(mean)
+        kl = 0.5 * tf.reduce_sum(divergence) / x.shape[0]
+        return reconstruction + kl, reconstruction, kl

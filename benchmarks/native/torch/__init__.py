@@ -1,12 +1,13 @@
 """The cases in plain PyTorch, as its best users write them."""
 
 from .gan import Gan
+from .iwae import Iwae
 from .training import MODES
 from .vae import Vae
 
 __all__ = ["MODES", "Native"]
 
-TWINS = {"vae": Vae, "gan": Gan}
+TWINS = {"vae": Vae, "iwae": Iwae, "gan": Gan}
 
 
 def Native(case, mode, weights, steps_per_call=1):

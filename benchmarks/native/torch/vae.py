@@ -9,6 +9,8 @@ from .training import Trainer
 class Vae(Trainer):
     """The twin of keras-gen's `VAE`; arguments as every contestant's."""
 
+    terms_of = ("loss", "reconstruction", "kl")
+
     def __init__(self, case, mode, weights, steps_per_call=1):
         super().__init__(case, mode, weights, steps_per_call)
         self.encoder, self.decoder = self.networks["encoder"], self.networks["decoder"]
@@ -29,9 +31,13 @@ class Vae(Trainer):
         return nats + kl, nats, kl
 
     def step(self, x):
-        loss, nats, kl = self.losses_of(x, self.noise(len(x)))
-        self.optimizer.minimize(loss)
-        return {"loss": loss.detach(), "reconstruction": nats.detach(), "kl": kl.detach()}
+        losses = self.losses_of(x, self.posterior_noise(len(x)))
+        self.optimizer.minimize(losses[0])
+        return {name: loss.detach() for name, loss in zip(self.terms_of, losses, strict=True)}
+
+    def posterior_noise(self, count):
+        """What the posteriors of a batch take."""
+        return self.noise(count)
 
     def generate(self, count):
         return torch.sigmoid(self.decoder(self.noise(count)))
