@@ -145,25 +145,40 @@ def independent_pixels_nll(trial):
     return {"independent_pixels_nll": nll}
 
 
+def elbo(trial):
+    """`-ELBO` in nats of all test images: one sample of each posterior.
+
+    It holds for a family whatever it was trained by: a weight on one of the parts of its loss,
+    or more samples of a tighter bound, do not enter. Pixels as in `log_likelihood`.
+    """
+    return {"negative_elbo": _nats(trial, len(trial.data.test), samples=1)}
+
+
 def log_likelihood(trial):
     """`-log p(x)` in nats of the first 1,000 test images, by 500 importance samples each.
 
     Pixels are binarized with the grey levels as probabilities, from a fixed seed: only there do
     nats mean something.
     """
+    count = min(LIKELIHOOD_IMAGES, len(trial.data.test))
+    return {"negative_log_likelihood": _nats(trial, count, LIKELIHOOD_SAMPLES)}
+
+
+def _nats(trial, count, samples):
+    """`-log p(x)` by so many samples, averaged over the first binarized test images."""
     model = trial.model
     if not (hasattr(model, "log_likelihood") and getattr(model, "binarize", False)):
         raise ValueError(
-            "evaluate.metrics: 'log_likelihood' needs a family with a likelihood of binary pixels "
+            "evaluate.metrics: nats need a family with a likelihood of binary pixels "
             f"(binarize = true), got {type(model).__name__} with "
             f"binarize = {getattr(model, 'binarize', None)!r}"
         )
-    rows = np.arange(min(LIKELIHOOD_IMAGES, len(trial.data.test)))
+    rows = np.arange(count)
     levels = trial.data.test.images(rows)
     pixels = (np.random.default_rng(trial.seed).random(levels.shape) < levels).astype("float32")
     labels = trial.data.test.labels(rows) if trial.conditional else None
-    nats = model.log_likelihood(pixels, LIKELIHOOD_SAMPLES, labels=labels, seed=trial.seed)
-    return {"negative_log_likelihood": -float(nats.mean(dtype="float64"))}
+    nats = model.log_likelihood(pixels, samples, labels=labels, seed=trial.seed)
+    return -float(nats.mean(dtype="float64"))
 
 
 def precision_recall(trial):
@@ -211,17 +226,20 @@ class Metric:
     Args:
         measure: `Trial` -> `{result: number}`.
         needs: the network that a family must have, or None.
+        of_binary_pixels: whether it is in nats that only binarized pixels have.
     """
 
     measure: Callable
     needs: str | None = None
+    of_binary_pixels: bool = False
 
 
 METRICS = {
     "loss": Metric(loss),
     "reconstruction_error": Metric(reconstruction_error, needs="encoder"),
     "independent_pixels_nll": Metric(independent_pixels_nll),
-    "log_likelihood": Metric(log_likelihood, needs="decoder"),
+    "elbo": Metric(elbo, of_binary_pixels=True),
+    "log_likelihood": Metric(log_likelihood, of_binary_pixels=True),
     "precision_recall": Metric(precision_recall),
     "class_shares": Metric(class_shares),
 }

@@ -146,6 +146,11 @@ def test_the_range_of_a_generators_tanh_must_be_the_datas(place):
 def test_a_metric_must_fit_the_family(place):
     line = refused("train", "gan_digits", "--set", "evaluate.metrics=['reconstruction_error']")
     tells(line, "evaluate.metrics", "reconstruction_error", "encoder", "'gan'")
+    for family in ("gan", "wae"):
+        line = refused("train", f"{family}_digits", "--set", "evaluate.metrics=['log_likelihood']")
+        tells(line, "evaluate.metrics", "a family with a likelihood", family)
+    line = refused("train", "vae_digits", "--set", "evaluate.metrics=['elbo']")
+    tells(line, "evaluate.metrics", "'elbo'", "binarize = true")
 
 
 @pytest.mark.parametrize("section", ["[data]", "[model]", "[train]", "[train.optimizer]"])

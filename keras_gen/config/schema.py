@@ -326,12 +326,23 @@ def _check_ranges(config):
 
 def _check_evaluation(config):
     sockets = signatures.families()[config.model.family].sockets
+    binary = options_of(config).get("binarize")  # an option of families with a likelihood
     for name in config.evaluate.metrics:
-        needed = evaluation.METRICS[name].needs
-        if needed is not None and needed not in sockets:
+        metric = evaluation.METRICS[name]
+        if metric.needs is not None and metric.needs not in sockets:
             raise ConfigError(
-                f"evaluate.metrics: {name!r} needs a family with {needed}s, got "
+                f"evaluate.metrics: {name!r} needs a family with {metric.needs}s, got "
                 f"model.family = {config.model.family!r}"
+            )
+        if metric.of_binary_pixels and binary is None:
+            raise ConfigError(
+                f"evaluate.metrics: {name!r} needs a family with a likelihood, got "
+                f"model.family = {config.model.family!r}"
+            )
+        if metric.of_binary_pixels and binary is False:
+            raise ConfigError(
+                f"evaluate.metrics: {name!r} is in nats of binary pixels; set "
+                "binarize = true in [model], or leave it out"
             )
     if "independent_pixels_nll" in config.evaluate.metrics and config.data.value_range[0] < 0:
         raise ConfigError("evaluate.metrics: 'independent_pixels_nll' needs pixels in [0, 1]")

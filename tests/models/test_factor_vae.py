@@ -35,7 +35,7 @@ def tensor(x):
 
 
 def permuted_by(model, z):
-    _, ranks = model.draw_noise(ops.zeros((len(z), 5)))
+    _, ranks, _ = model.draw_noise(ops.zeros((len(z), 5)))
     return numpy(permute_dims(tensor(z), ranks))
 
 

@@ -21,7 +21,7 @@ def small(**options):
 
 
 def terms_of(model):
-    noise = ops.convert_to_tensor(NOISE), ops.convert_to_tensor(PRIOR)
+    noise = ops.convert_to_tensor(NOISE), ops.convert_to_tensor(PRIOR), None
     loss, terms = model.objective(ops.convert_to_tensor(X), noise, None, False)
     return {name: number(value) for name, value in {"loss": loss, **terms}.items()}
 

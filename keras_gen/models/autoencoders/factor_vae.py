@@ -31,6 +31,7 @@ class FactorVAE(GaussianCodes, GenerativeModel):
         gamma: Weight of the total correlation.
         likelihood: "bernoulli" (data in [0, 1]) or "gaussian".
         variance: Of the Gaussian: a fixed positive number.
+        binarize: Draw binary pixels with the grey levels as probabilities, anew in each step.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
     Its players are "autoencoder" (encoder and decoder) and "discriminator".
@@ -51,12 +52,13 @@ class FactorVAE(GaussianCodes, GenerativeModel):
         gamma: float = 10.0,
         likelihood: str = "bernoulli",
         variance: float = 1.0,
+        binarize: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if gamma < 0:
             raise ValueError(f"gamma must not be negative; got {gamma!r}.")
-        self.observe(likelihood, variance)
+        self.observe(likelihood, variance, binarize)
         self.encoder = encoder
         self.decoder = decoder
         self.discriminator = discriminator
@@ -80,7 +82,8 @@ class FactorVAE(GaussianCodes, GenerativeModel):
 
     def train_step(self, data):
         x, _ = self.unpack(data)
-        noise, ranks = self.draw_noise(x)
+        noise, ranks, pixel_noise = self.draw_noise(x)
+        x = self.observed(x, pixel_noise)
         loss, (terms, codes) = engine.minimize(
             lambda: self.autoencoder_objective(x, noise, True),
             self.player_variables("autoencoder"),
@@ -95,15 +98,17 @@ class FactorVAE(GaussianCodes, GenerativeModel):
 
     def test_step(self, data):
         x, _ = self.unpack(data)
-        noise, ranks = self.draw_noise(x)
+        noise, ranks, pixel_noise = self.draw_noise(x)
+        x = self.observed(x, pixel_noise)
         loss, (terms, codes) = self.autoencoder_objective(x, noise, False)
         d_loss = self.discriminator_objective(*codes, ranks, False)
         return self.log(loss=loss, discriminator_loss=d_loss, **terms)
 
     def draw_noise(self, x):
-        """Noise of two samples of the posterior; ranks by which the second is permuted."""
+        """Noise of two samples of the posterior; ranks that permute the second; that of pixels."""
         shape = (ops.shape(x)[0], self.latent_dim)
-        return (self.normal(shape), self.normal(shape)), self.integers(shape, RANKS)
+        noise = self.normal(shape), self.normal(shape)
+        return noise, self.integers(shape, RANKS), self.pixel_noise(x)
 
     def autoencoder_objective(self, x, noise, training):
         """The autoencoder's loss; its terms, and the codes `(z, z')` beside it."""

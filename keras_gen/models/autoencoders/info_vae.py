@@ -30,6 +30,7 @@ class InfoVAE(GaussianCodes, GenerativeModel):
         kernel: "rbf" or "imq" (sums of inverse multiquadratics, heavy tails).
         likelihood: "bernoulli" (data in [0, 1]) or "gaussian".
         variance: Of the Gaussian: a fixed positive number.
+        binarize: Draw binary pixels with the grey levels as probabilities, anew in each step.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
     Reference:
@@ -50,6 +51,7 @@ class InfoVAE(GaussianCodes, GenerativeModel):
         kernel: str = "rbf",
         likelihood: str = "bernoulli",
         variance: float = 1.0,
+        binarize: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -63,7 +65,7 @@ class InfoVAE(GaussianCodes, GenerativeModel):
         if kernel not in KERNELS:
             known = ", ".join(map(repr, KERNELS))
             raise ValueError(f"kernel must be one of {known}; got {kernel!r}.")
-        self.observe(likelihood, variance)
+        self.observe(likelihood, variance, binarize)
         self.encoder = encoder
         self.decoder = decoder
         self.latent_dim = latent_dim
@@ -72,12 +74,13 @@ class InfoVAE(GaussianCodes, GenerativeModel):
         self.kernel = kernel
 
     def draw_noise(self, x):
-        """Noise of the posterior, and samples of the prior."""
+        """Noise of the posterior, samples of the prior, and what binary pixels take."""
         shape = (ops.shape(x)[0], self.latent_dim)
-        return self.normal(shape), self.normal(shape)
+        return self.normal(shape), self.normal(shape), self.pixel_noise(x)
 
     def objective(self, x, noise, labels, training):
-        posterior_noise, prior = noise
+        posterior_noise, prior, pixel_noise = noise
+        x = self.observed(x, pixel_noise)
         mean, log_variance = self.posterior(x, labels, training)
         z = reparameterize(mean, log_variance, posterior_noise)
         output = self.decoded(z, labels, training)
