@@ -6,18 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 from keras import ops
 
-from keras_gen.losses import bernoulli_nll, squared_error
 from keras_gen.models.autoencoders import quantizers
-from keras_gen.models.autoencoders.latents import Latents
+from keras_gen.models.autoencoders.grid_codes import GridCodes
 from keras_gen.models.base import GenerativeModel
 
-RECONSTRUCTIONS = {"squared_error": squared_error, "bernoulli": bernoulli_nll}
 COUNT_MOMENTUM = 0.99  # of the running counts from which `sample` draws: about 100 batches
 EPSILON = 1e-3  # keeps the outermost levels from rounding beyond themselves
 MOST_CODES = 2**24  # that float32 counts tell apart
 
 
-class FSQ(Latents, GenerativeModel):
+class FSQ(GridCodes, GenerativeModel):
     """Autoencoder whose code is a grid of vectors of a few rounded numbers each.
 
     `loss = mean(d(x, decoder(q)))`, `q = (f + sg(round(f) - f)) / floor(L / 2)`,
@@ -67,13 +65,12 @@ class FSQ(Latents, GenerativeModel):
             raise ValueError(
                 f"levels must make {MOST_CODES} codes at most; got {math.prod(levels)}."
             )
-        quantizers.check_choice("reconstruction", reconstruction, RECONSTRUCTIONS)
+        self.rebuild_by(reconstruction)
         quantizers.check_ends(encoder, decoder, "levels", len(levels))
         self.encoder = encoder
         self.decoder = decoder
         self.levels = list(levels)
         self.downsampling = downsampling
-        self.reconstruction = reconstruction
         self.codebook_size = math.prod(levels)
         self.add_term("perplexity", direction="up")
         self.add_term("usage", direction="up")
@@ -88,19 +85,12 @@ class FSQ(Latents, GenerativeModel):
 
     @staticmethod
     def sockets(data_shape, levels=(8, 5, 5, 5), downsampling=4, **_):
-        grid = (*quantizers.grid_of(data_shape, downsampling), len(levels))
-        return {"encoder": (data_shape, grid), "decoder": (grid, data_shape)}
-
-    @property
-    def latent_dim(self):
-        """Codes of one example: the places of the grid."""
-        return math.prod(self.encoder.output_shape[1:-1])
+        return GridCodes.grid_sockets(data_shape, len(levels), downsampling)
 
     def objective(self, x, noise, labels, training):
         bounded = bound(self.encoder(x, training=training), self.levels)
         q = quantizers.straight_through(bounded, ops.round(bounded)) / half_widths(self.levels)
-        output = self.decoder(q, training=training)
-        loss = ops.mean(RECONSTRUCTIONS[self.reconstruction](x, output))
+        loss = self.reconstruction_error(x, q, training)
         codes = to_indices(ops.stop_gradient(bounded), self.levels)
         chosen = quantizers.counts_by_code(codes, self.codebook_size)
         if training:
@@ -114,44 +104,13 @@ class FSQ(Latents, GenerativeModel):
         z = self.encoder(ops.convert_to_tensor(x), training=False)
         return to_indices(bound(z, self.levels), self.levels)
 
-    def decode_codes(self, indices):
-        """Examples in the data's range from indices `(batch, rows, columns)`.
+    def vectors(self, indices):
+        """Codes in [-1, 1], `(..., len(levels))`, of indices."""
+        return from_indices(indices, self.levels)
 
-        Raises:
-            ValueError: An index is not that of a code.
-        """
-        indices = quantizers.check_indices(indices, self.codebook_size)
-        return self.decode(from_indices(indices, self.levels))
-
-    def encode(self, x, labels=None):
-        """Codes of examples, and their deviation, which is 0.
-
-        Returns:
-            Two tensors `(batch, rows, columns, len(levels))`.
-        """
-        q = from_indices(self.codes(x), self.levels)
-        return q, ops.zeros_like(q)
-
-    def decode(self, q, labels=None):
-        """Examples in the data's range from codes `(batch, rows, columns, len(levels))`."""
-        output = ops.cast(self.decoder(ops.convert_to_tensor(q), training=False), "float32")
-        return ops.sigmoid(output) if self.reconstruction == "bernoulli" else output
-
-    def sample(self, count, seed=None, labels=None):
-        """Decode codes that are drawn one by one, as often as each is used in training.
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Not taken by this family.
-
-        Returns:
-            `(count, height, width, channels)` float32, in the range of the data.
-        """
-        self.sampling_labels(count, labels)
-        shape = (count, *self.encoder.output_shape[1:-1])
-        uniform = self.sampling_stream(seed).uniform(shape)
-        return self.decode(from_indices(quantizers.draw_codes(uniform, self.counts), self.levels))
+    def draw_indices(self, stream, shape):
+        """Indices of the shape, drawn by how often each code is used."""
+        return quantizers.draw_codes(stream.uniform(shape), self.counts)
 
 
 def bound(z, levels):

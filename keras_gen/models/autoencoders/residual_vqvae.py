@@ -5,15 +5,12 @@ import math
 from keras import ops
 
 from keras_gen import engine
-from keras_gen.losses import bernoulli_nll, squared_error
 from keras_gen.models.autoencoders import quantizers
-from keras_gen.models.autoencoders.latents import Latents
+from keras_gen.models.autoencoders.grid_codes import GridCodes
 from keras_gen.models.base import GenerativeModel
 
-RECONSTRUCTIONS = {"squared_error": squared_error, "bernoulli": bernoulli_nll}
 
-
-class ResidualVQVAE(Latents, GenerativeModel):
+class ResidualVQVAE(GridCodes, GenerativeModel):
     """Autoencoder whose code is a grid of sums, each of one entry of every codebook.
 
     `loss = mean(d(x, decoder(q_L)) + beta * sum over l of |z - sg(q_l)|**2)`, `z = encoder(x)`,
@@ -68,7 +65,7 @@ class ResidualVQVAE(Latents, GenerativeModel):
         super().__init__(**kwargs)
         quantizers.check_integer("levels", levels, 1)
         quantizers.check_codebook(codebook_size, beta, "ema", decay, revive_after)
-        quantizers.check_choice("reconstruction", reconstruction, RECONSTRUCTIONS)
+        self.rebuild_by(reconstruction)
         quantizers.check_ends(encoder, decoder, "embedding_dim", embedding_dim)
         self.encoder = encoder
         self.decoder = decoder
@@ -79,7 +76,6 @@ class ResidualVQVAE(Latents, GenerativeModel):
         self.beta = beta
         self.decay = decay
         self.revive_after = revive_after
-        self.reconstruction = reconstruction
         self.add_term("perplexity", direction="up")
         self.add_term("usage", direction="up")
         self.codebooks = [
@@ -96,8 +92,7 @@ class ResidualVQVAE(Latents, GenerativeModel):
 
     @staticmethod
     def sockets(data_shape, embedding_dim=64, downsampling=4, **_):
-        grid = (*quantizers.grid_of(data_shape, downsampling), embedding_dim)
-        return {"encoder": (data_shape, grid), "decoder": (grid, data_shape)}
+        return GridCodes.grid_sockets(data_shape, embedding_dim, downsampling)
 
     @property
     def latent_dim(self):
@@ -127,8 +122,9 @@ class ResidualVQVAE(Latents, GenerativeModel):
         """The loss, and `({term: number}, what each level quantized, indices of its codes)`."""
         z = ops.cast(self.encoder(x, training=training), "float32")
         codes, sums = self.residual_codes(z)
-        output = self.decoder(quantizers.straight_through(z, sums[-1]), training=training)
-        reconstruction = ops.mean(RECONSTRUCTIONS[self.reconstruction](x, output))
+        reconstruction = self.reconstruction_error(
+            x, quantizers.straight_through(z, sums[-1]), training
+        )
         commitment = sum(
             ops.mean(ops.sum(ops.square(z - ops.stop_gradient(q)), axis=-1)) for q in sums[1:]
         )
@@ -163,49 +159,16 @@ class ResidualVQVAE(Latents, GenerativeModel):
         codes, _ = self.residual_codes(ops.cast(z, "float32"))
         return ops.stack(codes, axis=-1)
 
-    def decode_codes(self, indices):
-        """Examples in the data's range from indices `(batch, rows, columns, levels)`.
-
-        Raises:
-            ValueError: An index is not one of the codebook's.
-        """
-        return self.decode(self._added(quantizers.check_indices(indices, self.codebook_size)))
-
-    def _added(self, indices):
-        """`sum over l of e_l(k_l)`."""
+    def vectors(self, indices):
+        """`sum over l of e_l(k_l)` of indices `(..., levels)`."""
         return sum(
             codebook.vectors(indices[..., level]) for level, codebook in enumerate(self.codebooks)
         )
 
-    def encode(self, x, labels=None):
-        """Sums of codes of examples, and their deviation, which is 0.
-
-        Returns:
-            Two tensors `(batch, rows, columns, embedding_dim)`.
-        """
-        q = self._added(self.codes(x))
-        return q, ops.zeros_like(q)
-
-    def decode(self, q, labels=None):
-        """Examples in the data's range from sums `(batch, rows, columns, embedding_dim)`."""
-        output = ops.cast(self.decoder(ops.convert_to_tensor(q), training=False), "float32")
-        return ops.sigmoid(output) if self.reconstruction == "bernoulli" else output
-
-    def sample(self, count, seed=None, labels=None):
-        """Decode codes that are drawn one by one, as often as each is used in training.
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Not taken by this family.
-
-        Returns:
-            `(count, height, width, channels)` float32, in the range of the data.
-        """
-        self.sampling_labels(count, labels)
-        stream, shape = self.sampling_stream(seed), (count, *self.encoder.output_shape[1:-1])
-        codes = [
+    def draw_indices(self, stream, shape):
+        """Indices `(*shape, levels)`, drawn by how often each code of a level is used."""
+        drawn = [
             quantizers.draw_codes(stream.uniform(shape), codebook.counts)
             for codebook in self.codebooks
         ]
-        return self.decode(self._added(ops.stack(codes, axis=-1)))
+        return ops.stack(drawn, axis=-1)

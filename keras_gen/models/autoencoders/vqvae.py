@@ -1,19 +1,14 @@
 """The vector-quantized autoencoder: a grid of codes out of one codebook, learned with them."""
 
-import math
-
 from keras import ops
 
 from keras_gen import engine
-from keras_gen.losses import bernoulli_nll, squared_error
 from keras_gen.models.autoencoders import quantizers
-from keras_gen.models.autoencoders.latents import Latents
+from keras_gen.models.autoencoders.grid_codes import GridCodes
 from keras_gen.models.base import GenerativeModel
 
-RECONSTRUCTIONS = {"squared_error": squared_error, "bernoulli": bernoulli_nll}
 
-
-class VQVAE(Latents, GenerativeModel):
+class VQVAE(GridCodes, GenerativeModel):
     """Autoencoder whose code is a grid of entries of a learned codebook.
 
     `loss = mean(d(x, decoder(q)) + |sg(z) - q|**2 + beta * |z - sg(q)|**2)`,
@@ -66,7 +61,7 @@ class VQVAE(Latents, GenerativeModel):
     ):
         super().__init__(**kwargs)
         quantizers.check_codebook(codebook_size, beta, update, decay, revive_after)
-        quantizers.check_choice("reconstruction", reconstruction, RECONSTRUCTIONS)
+        self.rebuild_by(reconstruction)
         quantizers.check_ends(encoder, decoder, "embedding_dim", embedding_dim)
         self.encoder = encoder
         self.decoder = decoder
@@ -77,7 +72,6 @@ class VQVAE(Latents, GenerativeModel):
         self.update = update
         self.decay = decay
         self.revive_after = revive_after
-        self.reconstruction = reconstruction
         if update == "loss":
             self.add_term("codebook")
         self.add_term("perplexity", direction="up")
@@ -93,13 +87,7 @@ class VQVAE(Latents, GenerativeModel):
 
     @staticmethod
     def sockets(data_shape, embedding_dim=64, downsampling=4, **_):
-        grid = (*quantizers.grid_of(data_shape, downsampling), embedding_dim)
-        return {"encoder": (data_shape, grid), "decoder": (grid, data_shape)}
-
-    @property
-    def latent_dim(self):
-        """Codes of one example: the places of the grid."""
-        return math.prod(self.encoder.output_shape[1:-1])
+        return GridCodes.grid_sockets(data_shape, embedding_dim, downsampling)
 
     def draw_noise(self, x):
         """For each code, where in the batch it is revived."""
@@ -124,8 +112,7 @@ class VQVAE(Latents, GenerativeModel):
         z = ops.cast(self.encoder(x, training=training), "float32")
         codes = self.codebook.nearest(z)
         q = self.codebook.vectors(codes)
-        output = self.decoder(quantizers.straight_through(z, q), training=training)
-        reconstruction = ops.mean(RECONSTRUCTIONS[self.reconstruction](x, output))
+        reconstruction = self.reconstruction_error(x, quantizers.straight_through(z, q), training)
         commitment = squared_distance(z, ops.stop_gradient(q))
         loss = reconstruction + self.beta * commitment
         chosen = quantizers.counts_by_code(codes, self.codebook_size)
@@ -144,46 +131,13 @@ class VQVAE(Latents, GenerativeModel):
         """Indices of the codes of examples: int32 `(batch, rows, columns)`."""
         return self.codebook.nearest(self.encoder(ops.convert_to_tensor(x), training=False))
 
-    def decode_codes(self, indices):
-        """Examples in the data's range from indices `(batch, rows, columns)`.
+    def vectors(self, indices):
+        """Codes `(..., embedding_dim)` of indices."""
+        return self.codebook.vectors(indices)
 
-        Raises:
-            ValueError: An index is not one of the codebook's.
-        """
-        indices = quantizers.check_indices(indices, self.codebook_size)
-        return self.decode(self.codebook.vectors(indices))
-
-    def encode(self, x, labels=None):
-        """Codes of examples, and their deviation, which is 0.
-
-        Returns:
-            Two tensors `(batch, rows, columns, embedding_dim)`.
-        """
-        q = self.codebook.vectors(self.codes(x))
-        return q, ops.zeros_like(q)
-
-    def decode(self, q, labels=None):
-        """Examples in the data's range from codes `(batch, rows, columns, embedding_dim)`."""
-        output = ops.cast(self.decoder(ops.convert_to_tensor(q), training=False), "float32")
-        return ops.sigmoid(output) if self.reconstruction == "bernoulli" else output
-
-    def sample(self, count, seed=None, labels=None):
-        """Decode codes that are drawn one by one, as often as each is used in training.
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Not taken by this family.
-
-        Returns:
-            `(count, height, width, channels)` float32, in the range of the data.
-        """
-        self.sampling_labels(count, labels)
-        shape = (count, *self.encoder.output_shape[1:-1])
-        uniform = self.sampling_stream(seed).uniform(shape)
-        return self.decode(
-            self.codebook.vectors(quantizers.draw_codes(uniform, self.codebook.counts))
-        )
+    def draw_indices(self, stream, shape):
+        """Indices of the shape, drawn by how often each code is used."""
+        return quantizers.draw_codes(stream.uniform(shape), self.codebook.counts)
 
 
 def squared_distance(z, q):
