@@ -67,15 +67,20 @@ class Trial:
         return classifier.fit(self.in_unit_range(images), labels, epochs=epochs)
 
     def generate(self, count):
-        """Samples of the model in [0, 1]: the same for the same seed."""
+        """Samples of the model, images in [0, 1]: the same for the same seed."""
         sizes = [BATCH] * (count // BATCH) + [count % BATCH] * (count % BATCH > 0)
         parts = [
             as_array(self.model.sample(size, seed=self.seed + i)) for i, size in enumerate(sizes)
         ]
-        return np.clip(self.in_unit_range(np.concatenate(parts)), 0.0, 1.0)
+        samples = np.concatenate(parts)
+        if self.data.train.value_range is None:
+            return samples
+        return np.clip(self.in_unit_range(samples), 0.0, 1.0)
 
     def in_unit_range(self, images):
-        """Images of the data's range, brought to [0, 1]."""
+        """Images of the data's range, brought to [0, 1]; signals as they are."""
+        if self.data.train.value_range is None:
+            return images
         low, high = self.data.train.value_range
         return images if (low, high) == (0, 1) else (images - low) / (high - low)
 
@@ -111,7 +116,7 @@ def loss(trial):
 
 
 def reconstruction_error(trial):
-    """Squared error of rebuilt test images, pixels in [0, 1], summed over an image.
+    """Squared error of rebuilt test images, pixels in [0, 1], summed over an image or a signal.
 
     Its floor is that of principal components, as many as the code has numbers.
     """
@@ -124,7 +129,8 @@ def reconstruction_error(trial):
         images = test.images(rows)
         inputs = (images, test.labels(rows)) if trial.conditional else images
         rebuilt = trial.in_unit_range(as_array(trial.model(inputs)))
-        errors.append(np.square(rebuilt - trial.in_unit_range(images)).sum(axis=(1, 2, 3)))
+        squares = np.square(rebuilt - trial.in_unit_range(images))
+        errors.append(squares.reshape(len(rows), -1).sum(axis=1))
     results = {"reconstruction_error": float(np.concatenate(errors).mean(dtype="float64"))}
     size = getattr(trial.model, "latent_dim", None)
     if size is not None:  # a code of several layers has none
@@ -207,6 +213,27 @@ def precision_recall(trial):
     return results
 
 
+def stylized_facts(trial):
+    """What returns of any market have, of samples, of training windows and of test windows.
+
+    Beside them stands the Gaussian fitted to the training windows, which has none of it.
+    """
+    from keras_gen import metrics
+
+    count = trial.samples
+    contenders = {
+        "": trial.generate(count),
+        "_of_train": trial.train_images,
+        "_of_test": trial.test_images,
+        "_of_gaussian": metrics.fitted_gaussian_samples(trial.train_images, count, trial.seed),
+    }
+    return {
+        f"{fact}{suffix}": value
+        for suffix, windows in contenders.items()
+        for fact, value in metrics.stylized_facts(windows).items()
+    }
+
+
 def class_shares(trial):
     """The share of samples that the classifier takes for each class, and its own accuracy."""
     classifier = trial.classifier
@@ -226,22 +253,25 @@ class Metric:
     Args:
         measure: `Trial` -> `{result: number}`.
         needs: the network that a family must have, or None.
+        of: "images", "signals", or None for both.
         of_binary_pixels: whether it is in nats that only binarized pixels have.
     """
 
     measure: Callable
     needs: str | None = None
+    of: str | None = None
     of_binary_pixels: bool = False
 
 
 METRICS = {
     "loss": Metric(loss),
     "reconstruction_error": Metric(reconstruction_error, needs="encoder"),
-    "independent_pixels_nll": Metric(independent_pixels_nll),
-    "elbo": Metric(elbo, of_binary_pixels=True),
-    "log_likelihood": Metric(log_likelihood, of_binary_pixels=True),
-    "precision_recall": Metric(precision_recall),
-    "class_shares": Metric(class_shares),
+    "independent_pixels_nll": Metric(independent_pixels_nll, of="images"),
+    "elbo": Metric(elbo, of="images", of_binary_pixels=True),
+    "log_likelihood": Metric(log_likelihood, of="images", of_binary_pixels=True),
+    "precision_recall": Metric(precision_recall, of="images"),
+    "class_shares": Metric(class_shares, of="images"),
+    "stylized_facts": Metric(stylized_facts, of="signals"),
 }
 
 

@@ -84,9 +84,9 @@ def train(
         config_text: The TOML kept as `config.toml`; with `resume`, only its epochs may differ.
         validation: What `fit` takes as `validation_data`.
         sample_every: Epochs between two grids of samples; 0 for none. Models of anything but
-            images write none.
+            images and signals write none.
         sample_count: Samples a grid.
-        value_range: `(low, high)` of the samples.
+        value_range: `(low, high)` of the samples; `None` of signals, drawn as curves.
         labels: The classes that the grids of a conditional model show; all where `None`.
         checkpoint_every: Train steps between two checkpoints inside an epoch; `None` for none.
         checkpoint_seconds: Seconds between two checkpoints inside an epoch; `None` for none.
@@ -108,7 +108,7 @@ def train(
     callbacks = list(callbacks)
     _check_arguments(model, batches, epochs, callbacks)
     started = _check_folder(folder, config_text, resume)
-    if sample_every and _are_images(batches):
+    if sample_every and _can_be_shown(batches, value_range):
         options = {"value_range": value_range, "labels": labels}
         callbacks.append(SampleGrid(folder / "samples", sample_count, sample_every, **options))
     run = _Run(model, batches, folder, callbacks, epochs, verbose)
@@ -340,10 +340,10 @@ def _facts_of(batches):
     return facts
 
 
-def _are_images(batches):
+def _can_be_shown(batches, value_range):
     first = batches[0]
     shape = np.shape(first[0] if isinstance(first, tuple | list) else first)
-    return len(shape) == 4 and shape[-1] in (1, 3)
+    return len(shape) == 3 if value_range is None else len(shape) == 4 and shape[-1] in (1, 3)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ class Case:
     falling: str = "loss"  # the term that falls when the toy is learned; None: no such term
     value_range: tuple = (0.0, 1.0)
     labels: bool = False
+    signals: bool = False  # (steps, channels) instead of images
     still: dict = dataclasses.field(default_factory=dict)  # {part of a path: why it stays}
     zero_gradient: tuple = ()  # parts of paths of variables whose true gradient is zero
 
@@ -40,7 +41,7 @@ class Case:
         return model
 
     def data(self, examples=EXAMPLES):
-        """Blobs of light whose place depends on the class: images and labels."""
+        """Blobs of light whose place depends on the class: images or their profiles, and labels."""
         rng = np.random.default_rng(7)
         labels = rng.integers(0, CLASSES, examples).astype("int32")
         rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -48,12 +49,14 @@ class Case:
         distance = (rows[None] - centre[:, None, None]) ** 2 + (columns[None] - 3.5) ** 2
         low, high = self.value_range
         images = (low + (high - low) * np.exp(-distance / 4.0))[..., None].astype("float32")
+        if self.signals:
+            images = images.sum(axis=2)  # (examples, steps, 1)
         return images, (labels if self.labels else None)
 
 
-def fill(family, builders, **options):
+def fill(family, builders, data_shape=(SIDE, SIDE, 1), **options):
     """Build a family with a network in each socket: `{socket: (builder, options)}`."""
-    sockets = family.sockets((SIDE, SIDE, 1), **options)
+    sockets = family.sockets(data_shape, **options)
     plugged = {
         socket: builders[socket][0](*sockets[socket], **builders[socket][1]) for socket in sockets
     }
@@ -74,6 +77,14 @@ PLAYERS = {
     "discriminator": ("Adam", {"learning_rate": 1e-3, "beta_1": 0.5}),
 }
 VECTORS = {"encoder": small_mlp(), "decoder": small_mlp()}
+CONVS = {
+    "encoder": small_conv(networks.conv_encoder),
+    "decoder": small_conv(networks.conv_decoder),
+}
+RESIDUALS = {
+    "encoder": (networks.residual_encoder, {"width": 8, "blocks": 1}),
+    "decoder": (networks.residual_decoder, {"width": 8, "blocks": 1}),
+}
 CODES = {"embedding_dim": 4, "codebook_size": 8, "downsampling": 4}
 MLP_GAN = {
     "generator": small_mlp(output_activation="tanh"),
@@ -132,6 +143,26 @@ CASES = (
         lambda: fill(models.BetaTCVAE, VECTORS, latent_dim=4, examples=EXAMPLES, beta=2.0),
         ADAM,
     ),
+    Case(
+        "vae_signal",
+        lambda: fill(
+            models.VAE,
+            CONVS,
+            (SIDE, 1),
+            latent_dim=4,
+            likelihood="gaussian",
+            variance="learned",
+            sample_noise=True,
+        ),
+        ADAM,
+        signals=True,
+    ),
+    Case(
+        "vqvae_signal",
+        lambda: fill(models.VQVAE, RESIDUALS, (SIDE, 1), **CODES, revive_after=5),
+        ADAM,
+        signals=True,
+    ),
     Case("wae", lambda: fill(models.WAE, VECTORS, latent_dim=4), ADAM),
     Case("vqvae_ema", lambda: fill(models.VQVAE, VECTORS, **CODES, revive_after=5), ADAM),
     Case("vqvae_loss", lambda: fill(models.VQVAE, VECTORS, **CODES, update="loss"), ADAM),
@@ -140,10 +171,7 @@ CASES = (
         "residual",
         lambda: fill(
             models.ResidualVQVAE,
-            {
-                "encoder": (networks.residual_encoder, {"width": 8, "blocks": 1}),
-                "decoder": (networks.residual_decoder, {"width": 8, "blocks": 1}),
-            },
+            RESIDUALS,
             **CODES,
             levels=2,
         ),

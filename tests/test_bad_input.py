@@ -143,6 +143,28 @@ def test_the_range_of_a_generators_tanh_must_be_the_datas(place):
     tells(line, "data.value_range", "tanh", "[-1.0, 1.0]", "[0.0, 1.0]")
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.value_range=[0,1]", ("data.value_range", "series")),
+        ("data.channels=1", ("data.channels", "series")),
+        ("data.augment.flip=true", ("data.augment", "series")),
+        ("model.likelihood='bernoulli'", ("model.likelihood", "series", "gaussian")),
+        ("model.decoder.output_activation='tanh'", ("model.decoder.output_activation", "series")),
+        ("evaluate.metrics=['precision_recall']", ("evaluate.metrics", "images", "sp500")),
+        ("data.source='digits'", ("evaluate.metrics", "stylized_facts", "signals", "digits")),
+    ],
+)
+def test_what_does_not_go_with_a_series(place, override, words):
+    tells(refused("train", "vae_sp500", "--set", override), *words)
+
+
+def test_a_family_that_is_bernoulli_needs_pixels_in_the_unit_range(place):
+    line = refused("train", "iwae_digits", "--set", "data.value_range=[-1,1]")
+    tells(line, "data.value_range", "Bernoulli", "[-1.0, 1.0]")
+    tells(refused("train", "iwae_digits", "--set", "data.source='sp500'"), "Bernoulli", "sp500")
+
+
 def test_a_metric_must_fit_the_family(place):
     line = refused("train", "gan_digits", "--set", "evaluate.metrics=['reconstruction_error']")
     tells(line, "evaluate.metrics", "reconstruction_error", "encoder", "'gan'")

@@ -63,6 +63,32 @@ def test_an_empty_range_is_refused(tmp_path):
         save_grid(np.zeros((1, 8, 8, 1)), tmp_path / "grid.png", value_range=(1, 1))
 
 
+def test_signals_are_curves_on_one_scale(tmp_path):
+    signals = np.zeros((2, 128, 1), "float32")  # one pixel a step
+    signals[0, :64] = 1.0
+    signals[1] = -1.0
+    save_grid(signals, tmp_path / "curves.png", columns=2, value_range=None)
+    pixels = read(tmp_path / "curves.png")
+    assert pixels.shape == (64, 258, 3)
+    curve = (pixels == 0).all(axis=2)
+    assert curve[0, :64].all() and not curve[1:, :63].any(), "1 is the top"
+    assert curve[31:33, 66:128].any(axis=0).all(), "0 is the middle"
+    assert curve[63, 130:].all(), "-1, of another signal, is the bottom"
+
+
+def test_a_signal_that_breaks_off_leaves_a_gap_and_a_flat_one_is_drawn(tmp_path):
+    signals = np.full((1, 128, 1), 2.0)
+    signals[0, 100:] = np.nan
+    save_grid(signals, tmp_path / "curves.png", value_range=None)
+    black = (read(tmp_path / "curves.png") == 0).all(axis=2)
+    assert black.any(axis=0)[:100].all() and not black.any(axis=0)[100:].any()
+
+
+def test_what_is_no_signal_is_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"signals: expected \(count, steps, channels\)"):
+        save_grid(np.zeros((2, 8, 8, 1)), tmp_path / "curves.png", value_range=None)
+
+
 def test_sample_grids_every_second_epoch_show_the_same_noise(tmp_path):
     gan = toy_gan()
     gan.optimizer["generator"].learning_rate = 0.0

@@ -97,7 +97,7 @@ def train(
         config_text=recipe.text,
         validation=validation,
         sample_every=section.sample_every,
-        value_range=tuple(recipe.config.data.value_range),
+        value_range=recipe.config.data.pixel_range,
         checkpoint_every=section.checkpoint_every,
         resume=resume,
         callbacks=callbacks,
@@ -189,7 +189,7 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
     columns = None if classes is None else len(labels or range(classes))
     images = model.sample(count, seed=seed, labels=labels)
     out = folder / "samples.png" if out is None else Path(out)
-    pictures.save_grid(images, out, columns, tuple(recipe.config.data.value_range))
+    pictures.save_grid(images, out, columns, recipe.config.data.pixel_range)
     return out
 
 
@@ -315,7 +315,7 @@ def _last_picture(recipe, model, folder):
         return None
     path = folder / "samples" / f"epoch_{train.epochs:04d}.png"
     if not path.exists():
-        grid = pictures.SampleGrid(path, value_range=tuple(recipe.config.data.value_range))
+        grid = pictures.SampleGrid(path, value_range=recipe.config.data.pixel_range)
         grid.set_model(model)
         grid.write(path)
     return path

@@ -20,9 +20,10 @@ from pydantic import (
 from keras_gen import evaluation
 from keras_gen.config import signatures
 from keras_gen.config.errors import ConfigError, did_you_mean, look_up
+from keras_gen.data import is_series
 from keras_gen.data import known as known_sources
 
-RANGES = ([0.0, 1.0], [-1.0, 1.0])
+RANGES = ((0.0, 1.0), (-1.0, 1.0))
 OUTPUT_RANGES = {"sigmoid": RANGES[0], "tanh": RANGES[1]}
 IMAGE_SOCKETS = ("decoder", "generator")  # the networks whose output is an image
 
@@ -55,7 +56,7 @@ class Data(Section):
     channels: Literal[1, 3] | None = None
     crop: Side | Literal["square"] | None = None
     resize_filter: str = "lanczos"
-    value_range: list[FiniteFloat] = RANGES[0]
+    value_range: list[FiniteFloat] | None = None
     validation_fraction: Share = 0.0
     test_fraction: Share | None = None
     on_bad: Literal["refuse", "skip"] = "refuse"
@@ -67,6 +68,13 @@ class Data(Section):
     in_memory: bool | None = None
     data_dir: str | None = None
     augment: Augment | None = None
+
+    @property
+    def pixel_range(self):
+        """`(lowest, highest)` of the images, [0, 1] where nothing is said; None of a series."""
+        if is_series(self.source):
+            return None
+        return RANGES[0] if self.value_range is None else tuple(self.value_range)
 
 
 class Cosine(Section):
@@ -297,31 +305,59 @@ def _check_source(data):
 
 
 def _check_ranges(config):
-    range_ = list(config.data.value_range)
-    if range_ not in RANGES:
-        raise ConfigError(f"data.value_range: expected [0, 1] or [-1, 1], got {range_}")
+    pixel_range = config.data.pixel_range
+    if pixel_range not in (None, *RANGES):
+        raise ConfigError(f"data.value_range: expected [0, 1] or [-1, 1], got {list(pixel_range)}")
     options = options_of(config)
     bernoulli = "bernoulli" in (options.get("likelihood"), options.get("reconstruction"))
-    if bernoulli and range_ != RANGES[0]:
+    # Families that can binarize, and leave no choice of the likelihood.
+    bernoulli = bernoulli or ("binarize" in options and "likelihood" not in options)
+    if pixel_range is None:
+        _check_series(config, bernoulli)
+    elif bernoulli and pixel_range != RANGES[0]:
         raise ConfigError(
-            f"data.value_range: a Bernoulli likelihood needs pixels in [0, 1], got {range_}; "
-            "leave value_range out, or take a Gaussian"
+            f"data.value_range: a Bernoulli likelihood needs pixels in [0, 1], got "
+            f"{list(pixel_range)}; leave value_range out, or take a Gaussian"
         )
-    for socket, (_, network) in sockets_of(config).items():
-        activation = network.get("output_activation")
-        if socket not in IMAGE_SOCKETS or activation is None:
-            continue
+    for socket, activation in _output_activations(config):
         if bernoulli:
             raise ConfigError(
                 f"model.{socket}.output_activation: a Bernoulli likelihood takes logits, got "
                 f"{activation!r}; leave it out"
             )
-        if OUTPUT_RANGES.get(activation, range_) != range_:
+        if OUTPUT_RANGES.get(activation, pixel_range) != pixel_range:
+            made = list(OUTPUT_RANGES[activation])
             raise ConfigError(
                 f"data.value_range: output_activation = {activation!r} of [model.{socket}] makes "
-                f"pixels in {OUTPUT_RANGES[activation]}, the data's are in {range_}; "
-                f"set value_range = {OUTPUT_RANGES[activation]}"
+                f"pixels in {made}, the data's are in {list(pixel_range)}; set value_range = {made}"
             )
+
+
+def _check_series(config, bernoulli):
+    """What does not go with real numbers."""
+    data = config.data
+    for option in ("value_range", "channels", "crop", "augment"):
+        if getattr(data, option) is not None:
+            raise ConfigError(f"data.{option}: only images have one, {data.source} is a series")
+    if bernoulli:
+        raise ConfigError(
+            f"model.likelihood: a Bernoulli needs numbers in [0, 1], {data.source} is a series of "
+            'real numbers; set likelihood = "gaussian"'
+        )
+    for socket, activation in _output_activations(config):
+        if activation in OUTPUT_RANGES:
+            raise ConfigError(
+                f"model.{socket}.output_activation: {activation!r} makes numbers in "
+                f"{list(OUTPUT_RANGES[activation])}, {data.source} is a series of real numbers; "
+                "leave it out"
+            )
+
+
+def _output_activations(config):
+    """`(socket, activation)` of each network that gives images or signals and has one."""
+    for socket, (_, network) in sockets_of(config).items():
+        if socket in IMAGE_SOCKETS and network.get("output_activation") is not None:
+            yield socket, network["output_activation"]
 
 
 def _check_evaluation(config):
@@ -344,7 +380,12 @@ def _check_evaluation(config):
                 f"evaluate.metrics: {name!r} is in nats of binary pixels; set "
                 "binarize = true in [model], or leave it out"
             )
-    if "independent_pixels_nll" in config.evaluate.metrics and config.data.value_range[0] < 0:
+        if metric.of not in (None, "signals" if config.data.pixel_range is None else "images"):
+            raise ConfigError(
+                f"evaluate.metrics: {name!r} is a metric of {metric.of}, which "
+                f"{config.data.source} has none of"
+            )
+    if "independent_pixels_nll" in config.evaluate.metrics and config.data.pixel_range[0] < 0:
         raise ConfigError("evaluate.metrics: 'independent_pixels_nll' needs pixels in [0, 1]")
 
 

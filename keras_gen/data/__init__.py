@@ -4,7 +4,7 @@ from keras_gen.data.augmentation import Augmentation, augmentation
 from keras_gen.data.cleaning import CleaningReport
 from keras_gen.data.dataset import Dataset
 from keras_gen.data.errors import DataError
-from keras_gen.data.sources import known, load, prepare
+from keras_gen.data.sources import is_series, known, load, prepare
 
 __all__ = [
     "Augmentation",
@@ -13,6 +13,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "augmentation",
+    "is_series",
     "known",
     "load",
     "prepare",

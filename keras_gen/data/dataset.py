@@ -1,4 +1,4 @@
-"""What every source hands out: images and labels by index, in one shape and one range."""
+"""What every source hands out: images or signals, and labels, by index, in one shape and range."""
 
 import numpy as np
 
@@ -10,8 +10,8 @@ class ArrayPixels:
     """Pixels held in memory in the type they came in.
 
     Args:
-        array: `(count, height, width, channels)`, uint8 or float32.
-        limits: `(lowest, highest)` that a pixel can be.
+        array: `(count, height, width, channels)` or `(count, steps, channels)`, uint8 or float32.
+        limits: `(lowest, highest)` that a pixel can be; None for any number, as in a series.
     """
 
     def __init__(self, array, limits):
@@ -37,21 +37,25 @@ class ArrayPixels:
 class Dataset:
     """One split of a source: images of one shape and range, and labels where there are any.
 
+    Of a series the images are signals, windows `(steps, channels)` of real numbers.
+
     Args:
         name: what the source was loaded as.
         split: which split of it this is.
         pixels: where images are read from: `shape`, `limits`, `len()` and `read(indices)`, as in
             `ArrayPixels`.
-        value_range: `(lowest, highest)` of the float32 images handed out.
+        value_range: `(lowest, highest)` of the float32 images handed out; None for a series.
         labels: int32 `(count,)`; or a callable without arguments that reads them when they are
             first needed; or None.
         class_names: the name of each class, or None.
         num_classes: how many classes there are, or None.
         licence: the licence of the data, or None where it is not known.
+        standard: `(mean, deviation)` of each channel of a series in its own units:
+            `x * deviation + mean` leads back to them; None for images.
         report: a `CleaningReport`; None for a published set taken as it is.
 
     Attributes:
-        shape: `(height, width, channels)` of every image.
+        shape: `(height, width, channels)` of every image, `(steps, channels)` of every signal.
         lazy: whether images are decoded when they are asked for, and not held in memory.
         has_labels: whether there are labels.
     """
@@ -67,6 +71,7 @@ class Dataset:
         class_names=None,
         num_classes=None,
         licence=None,
+        standard=None,
         report=None,
     ):
         self.name = name
@@ -76,6 +81,7 @@ class Dataset:
         self.class_names = class_names
         self.num_classes = num_classes
         self.licence = licence
+        self.standard = standard
         self.report = report or CleaningReport(len(pixels), len(pixels))
         self.lazy = not isinstance(pixels, ArrayPixels)
         self.has_labels = labels is not None
@@ -91,7 +97,8 @@ class Dataset:
         return len(self._pixels)
 
     def __repr__(self):
-        return f"<Dataset {self.name} {self.split}: {len(self)} images {self.shape}>"
+        kind = "images" if len(self.shape) == 3 else "signals"
+        return f"<Dataset {self.name} {self.split}: {len(self)} {kind} {self.shape}>"
 
     def images(self, indices=None):
         """Reads images.
@@ -101,12 +108,15 @@ class Dataset:
                 large folder should not be asked for.
 
         Returns:
-            float32 `(count, height, width, channels)` in `value_range`.
+            float32 `(count, height, width, channels)` in `value_range`; of a series
+            `(count, steps, channels)`.
 
         Raises:
             DataError: a file can no longer be read.
         """
         pixels = self._pixels.read(self._positions(indices))
+        if self._pixels.limits is None:
+            return np.ascontiguousarray(pixels, np.float32)
         if pixels.dtype == np.uint8 and self._levels is not None:
             return self._levels[pixels]
         return to_range(pixels, self._pixels.limits, self.value_range)

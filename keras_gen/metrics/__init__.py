@@ -9,6 +9,7 @@ from keras_gen.metrics.baselines import (
 from keras_gen.metrics.classifier import Classifier
 from keras_gen.metrics.frechet import frechet_distance
 from keras_gen.metrics.precision_recall import precision_recall
+from keras_gen.metrics.stylized_facts import stylized_facts
 
 __all__ = [
     "Classifier",
@@ -18,4 +19,5 @@ __all__ = [
     "nearest_neighbour_distance",
     "pca_reconstruction_error",
     "precision_recall",
+    "stylized_facts",
 ]

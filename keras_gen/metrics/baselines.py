@@ -62,7 +62,7 @@ def independent_pixels_nll(train, test):
     return float(-(x * np.log(p) + (1 - x) * np.log1p(-p)).sum())
 
 
-def fitted_gaussian_samples(train, count, seed, value_range):
+def fitted_gaussian_samples(train, count, seed, value_range=None):
     """Samples of the normal distribution with the mean and the covariance of all pixels.
 
     `clip(mean + z @ factor, *value_range)`, `z ~ N(0, I)`, `factor.T @ factor = covariance`.
@@ -71,7 +71,7 @@ def fitted_gaussian_samples(train, count, seed, value_range):
         train: images the distribution is fitted to, `(count, ...)`, at least two.
         count: how many samples.
         seed: of NumPy's generator.
-        value_range: `(low, high)` of a pixel.
+        value_range: `(low, high)` of a pixel; None for any number.
 
     Returns:
         Images `(count, ...)` of the training images' shape, float32, within `value_range`.
@@ -81,7 +81,9 @@ def fitted_gaussian_samples(train, count, seed, value_range):
     """
     mean, factor = fit_gaussian(as_points("train", train, at_least=2))
     z = np.random.default_rng(seed).standard_normal((count, len(factor)))
-    samples = np.clip(mean + z @ factor, *value_range)
+    samples = mean + z @ factor
+    if value_range is not None:
+        samples = np.clip(samples, *value_range)
     return samples.reshape(count, *np.shape(train)[1:]).astype("float32")
 
 

@@ -92,7 +92,7 @@ class PixelCNN(Prior):
         parts = [ops.convert_to_numpy(model.codes(x[part])) for part in parts_of(len(x))]
         return np.concatenate(parts)
 
-    def examples_of(self, codes, labels):
+    def examples_of(self, codes, stream, labels):
         return self.model.decode_codes(codes)
 
     def fit_codes(self, codes):

@@ -64,9 +64,10 @@ class Prior:
             NumPy float32 `(count, ...)` in the range of the data.
         """
         codes = self.sample_codes(count, seed)
+        stream = self.model.sampling_stream(seed) if hasattr(self.model, "emit") else None
         with engine.sampling():
             parts = [
-                self.examples_of(codes[part], None if labels is None else labels[part])
+                self.examples_of(codes[part], stream, None if labels is None else labels[part])
                 for part in parts_of(count)
             ]
         return np.concatenate([ops.convert_to_numpy(part) for part in parts])
@@ -90,8 +91,10 @@ class Prior:
         """What the density is fitted to: one sample of each example's posterior."""
         return sampled_codes(model, x, labels, np.random.default_rng(self.seed))
 
-    def examples_of(self, codes, labels):
-        """Codes `(count, *code_shape)` decoded."""
+    def examples_of(self, codes, stream, labels):
+        """Codes `(count, *code_shape)` decoded; a random stream for the model's own noise."""
+        if hasattr(self.model, "emit"):
+            return self.model.emit(codes, stream, labels)
         return self.model.decode(codes, labels)
 
     def _check_fitted(self, name):

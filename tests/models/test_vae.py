@@ -7,6 +7,7 @@ from keras import ops
 from scipy import stats
 from toys import Seen, constant, linear, number, numpy
 
+from keras_gen import priors
 from keras_gen.models import VAE
 
 
@@ -235,3 +236,38 @@ def test_sockets(options, encoder, decoder):
 def test_what_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         VAE(None, None, latent_dim=2, **options)
+
+
+# -- Samples of p(x | z) --------------------------------------------------------------------------
+
+
+def test_samples_with_noise_have_the_decoders_spread():
+    """A decoder that ignores its code: samples are N(mean, variance), 4 deviations allowed."""
+    mean, log_variance = np.array([1.0, -2.0]), np.array([0.3, 1.2])
+    output = [*mean, *np.log(np.expm1(log_variance + 7.0))]  # the inverse of floor + softplus
+    count = 20_000
+    options = {"latent_dim": 2, "likelihood": "gaussian", "variance": "learned"}
+    noisy = VAE(constant(2, [0.0] * 4), constant(2, output), sample_noise=True, **options)
+    samples = numpy(noisy.sample(count, seed=3))
+    deviation = np.exp(log_variance / 2)
+    np.testing.assert_allclose(samples.mean(axis=0), mean, atol=4 * deviation.max() / count**0.5)
+    np.testing.assert_allclose(samples.std(axis=0) / deviation, 1.0, atol=4 / (2 * count) ** 0.5)
+    assert abs(np.corrcoef(samples.T)[0, 1]) < 4 / count**0.5
+    np.testing.assert_array_equal(samples, numpy(noisy.sample(count, seed=3)))
+    plain = VAE(constant(2, [0.0] * 4), constant(2, output), **options)
+    np.testing.assert_allclose(numpy(plain.sample(3, seed=3)), [mean] * 3, rtol=1e-6)
+
+
+def test_a_prior_adds_the_models_own_noise():
+    """Codes by a fitted prior, pixels by p(x | z): no two rows of 300 samples share their noise."""
+    options = {"latent_dim": 2, "likelihood": "gaussian", "variance": 0.25}
+    model = VAE(constant(2, [0.0] * 4), constant(2, [1.0, 5.0]), sample_noise=True, **options)
+    prior = priors.StandardNormal().fit(model, np.zeros((10, 2), "float32"))
+    samples = prior.sample(300, seed=1)  # more than are decoded at once
+    assert len(np.unique(samples, axis=0)) == 300
+    np.testing.assert_allclose(samples.std(axis=0), 0.5, atol=4 * 0.5 / 600**0.5)
+
+
+def test_a_bernoulli_has_no_noise_to_sample():
+    with pytest.raises(ValueError, match="sample_noise=True needs likelihood='gaussian'"):
+        VAE(constant(2, [0.0] * 4), constant(2, [0.0] * 2), latent_dim=2, sample_noise=True)

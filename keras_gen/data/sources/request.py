@@ -11,6 +11,8 @@ from keras_gen.data.errors import DataError, require
 from keras_gen.data.geometry import Geometry
 from keras_gen.data.splits import SPLITS
 
+UNIT_RANGE = (0.0, 1.0)
+
 
 @dataclass(frozen=True)
 class Request:
@@ -26,7 +28,7 @@ class Request:
     argument: str
     split: str
     geometry: Geometry
-    value_range: tuple
+    value_range: tuple | None
     on_bad: str
     min_side: int
     keep_duplicates: bool
@@ -110,7 +112,7 @@ class Request:
             A `Dataset`.
         """
         promises.setdefault("report", CleaningReport(len(pixels), len(pixels)))
-        return Dataset(self.name, self.split, pixels, self.value_range, **promises)
+        return Dataset(self.name, self.split, pixels, self.value_range or UNIT_RANGE, **promises)
 
 
 def checked_range(field, pair):

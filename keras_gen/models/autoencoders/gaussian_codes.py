@@ -29,6 +29,7 @@ class GaussianCodes(Latents, ImportanceWeighted):
     """
 
     num_classes = None
+    sample_noise = False
 
     def observe(self, likelihood="bernoulli", variance=1.0, binarize=False):
         """Set what p(x | z) is, after a check.
@@ -85,10 +86,14 @@ class GaussianCodes(Latents, ImportanceWeighted):
         """`-log p(x | z)` in nats per example `(batch,)`, from what the decoder gave."""
         if self.likelihood == "bernoulli":
             return bernoulli_nll(x, output)
+        return gaussian_nll(x, *self.gaussian(output))
+
+    def gaussian(self, output):
+        """Mean and log variance of a Gaussian p(x | z), from what the decoder gave."""
         if self.variance != "learned":
-            return gaussian_nll(x, output, math.log(self.variance))
+            return output, math.log(self.variance)
         mean, log_variance = ops.split(output, 2, axis=-1)
-        return gaussian_nll(x, mean, LOG_VARIANCE_FLOOR + ops.softplus(log_variance))
+        return mean, LOG_VARIANCE_FLOOR + ops.softplus(log_variance)
 
     def log_prior(self, z, training=False):
         """`log p(z)` of codes `(..., latent_dim)`, nats `(...)`."""
@@ -169,12 +174,10 @@ class GaussianCodes(Latents, ImportanceWeighted):
     def decode(self, z, labels=None):
         """Mean of p(x | z) in the data's range, from codes `(batch, latent_dim)`."""
         output = ops.cast(self.decoded(ops.convert_to_tensor(z), labels), "float32")
-        if self.variance == "learned":
-            output, _ = ops.split(output, 2, axis=-1)
-        return ops.sigmoid(output) if self.likelihood == "bernoulli" else output
+        return ops.sigmoid(output) if self.likelihood == "bernoulli" else self.gaussian(output)[0]
 
     def sample(self, count, seed=None, labels=None):
-        """Decode codes of the prior: means of p(x | z).
+        """Decode codes of the prior: means of p(x | z), or samples of it with `sample_noise`.
 
         Args:
             count: Number of examples.
@@ -186,7 +189,16 @@ class GaussianCodes(Latents, ImportanceWeighted):
             of the data for a Gaussian.
         """
         labels = self.sampling_labels(count, labels)
-        return self.decode(self.prior_codes(self.sampling_stream(seed), count), labels)
+        stream = self.sampling_stream(seed)
+        return self.emit(self.prior_codes(stream, count), stream, labels)
+
+    def emit(self, z, stream, labels=None):
+        """Examples of codes: means of p(x | z), or with `sample_noise` draws by a random stream."""
+        if not self.sample_noise:
+            return self.decode(z, labels)
+        output = self.decoded(ops.convert_to_tensor(z), labels)
+        mean, log_variance = self.gaussian(ops.cast(output, "float32"))
+        return reparameterize(mean, log_variance, stream.normal(tuple(mean.shape)))
 
 
 def reparameterize(mean, log_variance, noise):

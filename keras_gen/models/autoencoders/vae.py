@@ -28,6 +28,8 @@ class VAE(GaussianCodes, GenerativeModel):
         variance: Of the Gaussian: a fixed positive number, or "learned" for each pixel.
         binarize: Draw binary pixels with the grey levels as probabilities, anew in each step
             (dynamic binarization), so that the Bernoulli bound is one on binary images.
+        sample_noise: Whether `sample` draws from p(x | z) of a Gaussian instead of giving its mean:
+            where the noise is part of the data, as in returns, and not in pictures.
         num_classes: Number of classes of a conditional VAE; `None` takes no labels.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
@@ -50,6 +52,7 @@ class VAE(GaussianCodes, GenerativeModel):
         likelihood: str = "bernoulli",
         variance: float | str = 1.0,
         binarize: bool = False,
+        sample_noise: bool = False,
         num_classes: int | None = None,
         **kwargs,
     ):
@@ -59,12 +62,15 @@ class VAE(GaussianCodes, GenerativeModel):
             raise ValueError(f"beta must not be negative; got {beta!r}.")
         if free_nats < 0:
             raise ValueError(f"free_nats must not be negative; got {free_nats!r}.")
+        if sample_noise and likelihood != "gaussian":
+            raise ValueError("sample_noise=True needs likelihood='gaussian'.")
         self.encoder = encoder
         self.decoder = decoder
         self.latent_dim = latent_dim
         self.beta = beta
         self._beta = schedule(beta)
         self.free_nats = free_nats
+        self.sample_noise = sample_noise
         self.num_classes = num_classes
 
     def objective(self, x, noise, labels, training):

@@ -1,0 +1,158 @@
+"""How examples become a picture: a grid of images, or of curves; and how a file is replaced."""
+
+import contextlib
+import itertools
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+SMALLEST_CELL = 64  # pixels: images with shorter sides are enlarged by a whole factor
+GAP = 2  # pixels between two images of a grid
+GAP_GREY = 64
+PLOT_HEIGHT, PLOT_WIDTH = 64, 128  # pixels of one signal's picture
+COLOURS = ("black", "red", "blue", "green")  # of a signal's channels, in turn
+ZERO_LINE = (200, 200, 200)
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Open a file beside `path` that takes its place, whole, if the block ends without error.
+
+    Killed at any moment, it leaves the old file or the new one, never a part of one.
+
+    Args:
+        path: The file to write; its folder exists.
+
+    Yields:
+        The file, open for writing bytes.
+
+    Raises:
+        OSError: The file cannot be written; `filename` is `path`, whose old content is intact.
+    """
+    path = Path(path)
+    partial = path.with_name(f"{path.stem}.partial{path.suffix}")
+    try:
+        with open(partial, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+        if os.name == "posix":
+            folder = os.open(path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def curves(signals):
+    """Draw signals: one picture each, a curve a channel, all of them on one scale.
+
+    The scale is the range of all the signals; a grey line marks 0 where it lies within.
+
+    Args:
+        signals: `(count, steps, channels)`, finite or not: what is not a number is left out.
+
+    Returns:
+        float32 `(count, height, width, 3)` in [0, 1], black on white.
+
+    Raises:
+        ValueError: The shape is not one of signals.
+    """
+    from PIL import Image, ImageDraw
+
+    signals = np.asarray(keras.ops.convert_to_numpy(signals), "float64")
+    if signals.ndim != 3 or not signals.size:
+        raise ValueError(
+            f"signals: expected (count, steps, channels) with none of them 0; got {signals.shape}."
+        )
+    finite = signals[np.isfinite(signals)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    scale = (PLOT_HEIGHT - 1) / ((high - low) or 1.0)
+    width = max(PLOT_WIDTH, signals.shape[1])
+    across = np.linspace(0, width - 1, signals.shape[1])
+    pictures = []
+    for signal in signals:
+        picture = Image.new("RGB", (width, PLOT_HEIGHT), "white")
+        draw = ImageDraw.Draw(picture)
+        if low < 0 < high:
+            draw.line([(0, high * scale), (width, high * scale)], fill=ZERO_LINE)
+        for channel, colour in zip(signal.T, itertools.cycle(COLOURS)):  # noqa: B905
+            points = zip(across, (high - channel) * scale, strict=True)
+            draw.line([point for point in points if np.isfinite(point[1])], fill=colour)
+        pictures.append(np.asarray(picture, "float32") / 255.0)
+    return np.stack(pictures)
+
+
+def grid(images, columns=None, value_range=(0.0, 1.0)):
+    """Lay images out in rows, left to right and top to bottom.
+
+    `pixel = round(255 (image - low) / (high - low))`, clipped to [0, 255]; what is not a number
+    is black. Images with sides under 64 pixels are enlarged by a whole factor.
+
+    Args:
+        images: `(count, height, width, channels)`, 1 or 3 channels, or `(count, height, width)`;
+            signals `(count, steps, channels)` where there is no range: their `curves`.
+        columns: Images a row; about as many as there are rows where `None`.
+        value_range: `(low, high)`: the values that are shown as black and white; `None` of signals.
+
+    Returns:
+        uint8 `(height, width, 3)`.
+
+    Raises:
+        ValueError: The shape is not one of images, or the range is empty.
+    """
+    if value_range is None:
+        images, value_range = curves(images), (0.0, 1.0)
+    images = np.asarray(keras.ops.convert_to_numpy(images), "float32")
+    if images.ndim == 3:
+        images = images[..., None]
+    if images.ndim != 4 or not len(images) or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            "images: expected (count, height, width, 1 or 3 channels) with count 1 or more; got "
+            f"shape {images.shape}."
+        )
+    low, high = value_range
+    if not low < high:
+        raise ValueError(f"value_range: expected (low, high) with low < high; got {value_range!r}.")
+    count, height, width, _ = images.shape
+    columns = columns or int(np.ceil(np.sqrt(count)))
+    rows = -(-count // columns)
+    levels = np.nan_to_num((images - low) / (high - low), posinf=1.0, neginf=0.0)
+    pixels = np.rint(255.0 * np.clip(levels, 0.0, 1.0)).astype("uint8")
+    factor = max(1, SMALLEST_CELL // max(height, width))
+    pixels = pixels.repeat(factor, axis=1).repeat(factor, axis=2)
+    height, width = height * factor + GAP, width * factor + GAP
+    canvas = np.full((rows * height - GAP, columns * width - GAP, 3), GAP_GREY, "uint8")
+    for place, image in enumerate(pixels):
+        top, left = place // columns * height, place % columns * width
+        canvas[top : top + height - GAP, left : left + width - GAP] = image
+    return canvas
+
+
+def save_grid(images, path, columns=None, value_range=(0.0, 1.0)):
+    """Write images to a PNG file as one grid.
+
+    Args:
+        images: What `grid` takes.
+        path: The file to write, replaced whole if it exists.
+        columns: Images a row; about as many as there are rows where `None`.
+        value_range: As of `grid`.
+
+    Raises:
+        ValueError: The shape is not one of images, or the range is empty.
+        OSError: The file cannot be written; an old one is intact.
+    """
+    from PIL import Image
+
+    picture = Image.fromarray(grid(images, columns, value_range))
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        picture.save(file, format="PNG")

@@ -1,0 +1,152 @@
+"""A table of numbers in the order of time, cut into windows: `series:<path>` reads a CSV file."""
+
+import csv
+import gzip
+import math
+
+import numpy as np
+
+from keras_gen.data.dataset import ArrayPixels, Dataset
+from keras_gen.data.errors import DataError
+
+STEPS = 64  # of a window, where nobody says otherwise
+TEST_FRACTION = 0.1
+
+
+def load(request):
+    """Loads `series:<path>`: a CSV file, `.csv` or `.csv.gz`, a row a step, in the order of time.
+
+    The first row may name the columns. A column without a number in the first row of numbers
+    (a date) is left out; every other one is a channel.
+
+    Args:
+        request: a `Request`; `size` is the steps of a window, 64 where it is None.
+
+    Returns:
+        A `Dataset` as `windows` gives it.
+
+    Raises:
+        DataError: the file is not of this kind, or too short.
+    """
+    path = request.path()
+    return windows(request, read(path), path)
+
+
+def windows(request, table, where, licence=None):
+    """Cuts a table into overlapping windows, split by time and standardized.
+
+    `window i = (rows i to i + steps - 1 - mean) / deviation`, a window at each row of its split;
+    mean and deviation of each channel over the training rows
+
+    The last rows are the test split, those before them the validation split: no row is in two.
+
+    Args:
+        request: a `Request`; its `seed` changes nothing.
+        table: float64 `(rows, channels)`.
+        where: what the table is called in errors.
+        licence: of the data.
+
+    Returns:
+        A `Dataset` of `(steps, channels)` without a range, its `standard` the mean and deviation.
+
+    Raises:
+        DataError: an option that only pictures have, a split shorter than a window, or a channel
+            that never changes.
+    """
+    steps = _steps(request)
+    held_out = TEST_FRACTION if request.test_fraction is None else request.test_fraction
+    test = round(len(table) * held_out)
+    validation = round((len(table) - test) * request.validation_fraction)
+    ends = np.cumsum([0, len(table) - test - validation, validation, test])
+    parts = dict(
+        zip(("train", "validation", "test"), zip(ends, ends[1:], strict=False), strict=True)
+    )
+    start, end = parts[request.known_split()]
+    if end - start < steps:
+        raise DataError(
+            f"size: a window of {steps} steps needs as many rows, the {request.split} split of "
+            f"{where} has {end - start} of {len(table)}; take shorter windows or a larger share"
+        )
+    train = table[slice(*parts["train"])]
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
+    if not deviation.all():
+        raise DataError(
+            f"{where}: column {int(np.argmin(deviation)) + 1} of its numbers is the same in every "
+            "training row; leave it out"
+        )
+    rows = ((table[start:end] - mean) / deviation).astype("float32")
+    overlapping = np.lib.stride_tricks.sliding_window_view(rows, steps, axis=0)
+    return Dataset(
+        request.name,
+        request.split,
+        ArrayPixels(np.moveaxis(overlapping, 1, 2), limits=None),
+        value_range=None,
+        licence=licence,
+        standard=(mean, deviation),
+    )
+
+
+def _steps(request):
+    geometry = request.geometry
+    pictures_only = {
+        "value_range": request.value_range,
+        "channels": geometry.channels,
+        "crop": geometry.crop,
+    }
+    for option, value in pictures_only.items():
+        if value is not None:
+            raise DataError(
+                f"{option}: {request.name} is a series of real numbers, expected none, got "
+                f"{value!r}; leave it out"
+            )
+    if geometry.size is None:
+        return STEPS
+    steps, same = geometry.size
+    if steps != same:
+        raise DataError(f"size: expected the steps of a window, got {geometry.size!r}")
+    return steps
+
+
+def read(path):
+    """Reads the numbers of a CSV file.
+
+    Args:
+        path: `.csv`, or `.csv.gz`.
+
+    Returns:
+        float64 `(rows, channels)`.
+
+    Raises:
+        DataError: there is no such file, it has no numbers, or a cell is empty or not a number.
+    """
+    try:
+        opened = gzip.open if path.suffix == ".gz" else open
+        with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
+            rows = [(line, cells) for line, cells in enumerate(csv.reader(file), 1) if cells]
+    except FileNotFoundError:
+        raise DataError(f"{path}: no such file; expected a CSV file, a row a step") from None
+    except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: cannot be read as CSV ({error})") from error
+    if rows and not any(math.isfinite(_number(cell)) for cell in rows[0][1]):
+        rows = rows[1:]  # the columns' names
+    kept = [i for i, cell in enumerate(rows[0][1] if rows else ()) if math.isfinite(_number(cell))]
+    if not kept:
+        raise DataError(f"{path}: expected rows of numbers separated by commas, found none")
+    table = np.empty((len(rows), len(kept)))
+    for row, (line, cells) in zip(table, rows, strict=True):
+        for channel, column in enumerate(kept):
+            cell = cells[column] if column < len(cells) else ""
+            row[channel] = _number(cell)
+            if not math.isfinite(row[channel]):
+                raise DataError(
+                    f"{path}: line {line}, column {column + 1}: expected a finite number, got "
+                    f"{cell!r}; fill it in or leave the row out"
+                )
+    return table
+
+
+def _number(text):
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
