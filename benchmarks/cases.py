@@ -19,8 +19,8 @@ class Case:
 
     Args:
         name: of the file, without its ending.
-        twin: which training algorithm the native files write by hand: "vae", "iwae" or
-            "gan".
+        twin: which training algorithm the native files write by hand: "vae", "iwae",
+            "vqvae" or "gan".
         shape: of one example, `(height, width, channels)` or `(features,)`.
         data: "digits" or "ring".
         reported: the term of the loss that is read beside the time.

@@ -35,8 +35,8 @@ def gradients(case, weights, batch):
 @contextlib.contextmanager
 def _noting_draws(model, draws):
     def noting(draw):
-        def drawn(self, shape):
-            numbers = draw(self, shape)
+        def drawn(self, *arguments):
+            numbers = draw(self, *arguments)
             draws.append(_array(numbers))
             return numbers
 
@@ -46,6 +46,7 @@ def _noting_draws(model, draws):
     with (
         mock.patch.object(kind, "normal", noting(kind.normal)),
         mock.patch.object(kind, "uniform", noting(kind.uniform)),
+        mock.patch.object(kind, "integers", noting(kind.integers)),
     ):
         yield
 

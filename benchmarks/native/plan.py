@@ -17,7 +17,10 @@ DEFAULTS = {
     "mlp": {"units": (256,), "activation": "relu"},
     "conv_encoder": {"width": 32, "activation": "leaky_relu"},
     "conv_decoder": {"width": 32, "activation": "relu"},
+    "residual_encoder": {"width": 128, "blocks": 2, "activation": "relu"},
+    "residual_decoder": {"width": 128, "blocks": 2, "activation": "relu"},
 }
+RESIDUAL = ("residual_encoder", "residual_decoder")
 SHARED_DEFAULTS = {
     "normalization": None,
     "kernel_initializer": "glorot_uniform",
@@ -38,14 +41,17 @@ class Dense(NamedTuple):
 
 
 class Conv(NamedTuple):
-    """Kernel `(4, 4, inputs, outputs)`, stride 2, "same"."""
+    """Kernel `(kernel, kernel, inputs, outputs)`, "same"."""
 
     inputs: int
     outputs: int
     bias: bool
+    kernel: int = KERNEL
+    stride: int = STRIDE
 
     def shapes(self):
-        return [(KERNEL, KERNEL, self.inputs, self.outputs)] + [(self.outputs,)] * self.bias
+        kernel = (self.kernel, self.kernel, self.inputs, self.outputs)
+        return [kernel] + [(self.outputs,)] * self.bias
 
 
 class ConvTranspose(NamedTuple):
@@ -87,11 +93,26 @@ class Reshape(NamedTuple):
         return []
 
 
+class Fork(NamedTuple):
+    """What comes here is kept for the next `Join`."""
+
+    def shapes(self):
+        return []
+
+
+class Join(NamedTuple):
+    """What the last `Fork` kept is added."""
+
+    def shapes(self):
+        return []
+
+
 class Network(NamedTuple):
-    """Layers in order, and the name of the initializer of their kernels."""
+    """Layers in order, the name of the initializer of their kernels, the shape of one input."""
 
     layers: list
     initializer: str
+    input_shape: tuple
 
     @property
     def size(self):
@@ -145,16 +166,50 @@ def networks(case):
     Raises:
         ValueError: The case asks for something the native twins do not have.
     """
-    latent = case.latent_dim
     if case.twin in ("vae", "iwae"):
         known = ("family", "latent_dim", "encoder", "decoder")
         _refuse(case.model, known + ("samples",) * (case.twin == "iwae"), case.name)
+        latent = case.latent_dim
         sockets = {"encoder": (case.shape, (2 * latent,)), "decoder": ((latent,), case.shape)}
+    elif case.twin == "vqvae":
+        known = ("family", "embedding_dim", "codebook_size", "downsampling", "encoder", "decoder")
+        _refuse(case.model, known, case.name)
+        sides = (side // case.model["downsampling"] for side in case.shape[:2])
+        grid = (*sides, case.model["embedding_dim"])
+        sockets = {"encoder": (case.shape, grid), "decoder": (grid, case.shape)}
     else:
+        latent = case.latent_dim
         known = ("family", "latent_dim", "generator", "discriminator", *GAN_DEFAULTS)
         _refuse(case.model, known, case.name)
         sockets = {"discriminator": (case.shape, (1,)), "generator": ((latent,), case.shape)}
     return {name: _network(case.model[name], *shapes) for name, shapes in sockets.items()}
+
+
+class Codebook:
+    """What the moving averages of a VQ-VAE's codes begin with, and how they move.
+
+    Args:
+        case: A `benchmarks.cases.Case` whose twin is "vqvae".
+    """
+
+    beta = 0.25
+    decay = 0.99
+    epsilon = 1e-5  # of the smoothing of counts
+    revive_after = 100  # steps without being chosen
+
+    def __init__(self, case):
+        self.size = case.model["codebook_size"]
+        self.dim = case.model["embedding_dim"]
+        seed = [case.train.get("seed", 0), 0]  # keras-gen's, so that all begin alike
+        first = np.random.default_rng(seed).uniform(-1 / self.size, 1 / self.size, self.shape)
+        self.codes = self.sums = first.astype("float32")
+        self.counts = np.ones(self.size, "float32")
+        self.idle = np.full(self.size, self.revive_after - 1, "int32")
+
+    @property
+    def shape(self):
+        """`(codes, numbers of each)`."""
+        return self.size, self.dim
 
 
 GAN_DEFAULTS = {
@@ -195,12 +250,13 @@ def _network(config, input_shape, output_shape):
     known = DEFAULTS[kind] | SHARED_DEFAULTS
     _refuse(config, ("network", *known), kind)
     options = known | config
-    if options["normalization"] not in (None, "batch"):
+    known = (None,) if kind in RESIDUAL else (None, "batch")
+    if options["normalization"] not in known:
         raise ValueError(f"{kind}: no native normalization {options['normalization']!r}")
     layers = _LAYERS[kind](options, input_shape, output_shape)
     if options["output_activation"]:
         layers.append(Activation(options["output_activation"]))
-    return Network(layers, options["kernel_initializer"])
+    return Network(layers, options["kernel_initializer"], tuple(input_shape))
 
 
 def _mlp(options, input_shape, output_shape):
@@ -246,7 +302,48 @@ def _conv_decoder(options, input_shape, output_shape):
     return [*layers, last]
 
 
-_LAYERS = {"mlp": _mlp, "conv_encoder": _conv_encoder, "conv_decoder": _conv_decoder}
+def _residual_encoder(options, input_shape, output_shape):
+    channels, width = input_shape[-1], options["width"]
+    layers = []
+    for i in range(_halvings(input_shape, output_shape)):
+        layers += _finish(options, width, False) if i else []
+        layers.append(Conv(channels, width, True))
+        channels = width
+    layers += _blocks(options)
+    return [*layers, Conv(width, output_shape[-1], options["output_bias"], 1, 1)]
+
+
+def _residual_decoder(options, input_shape, output_shape):
+    width, halvings = options["width"], _halvings(output_shape, input_shape)
+    layers = [Conv(input_shape[-1], width, True, 1, 1), *_blocks(options)]
+    for i in range(1, halvings):
+        grid = tuple(side * STRIDE**i for side in input_shape[:2])
+        layers.append(ConvTranspose(width, width, True, grid))
+        layers += _finish(options, width, False)
+    last = ConvTranspose(width, output_shape[-1], options["output_bias"], tuple(output_shape[:2]))
+    return [*layers, last]
+
+
+def _blocks(options):
+    width, layers = options["width"], []
+    activate = Activation(options["activation"])
+    for _ in range(options["blocks"]):
+        convolutions = Conv(width, width, True, 3, 1), Conv(width, width, True, 1, 1)
+        layers += [Fork(), activate, convolutions[0], activate, convolutions[1], Join()]
+    return [*layers, activate]
+
+
+def _halvings(image, grid):
+    return (image[0] // grid[0]).bit_length() - 1
+
+
+_LAYERS = {
+    "mlp": _mlp,
+    "conv_encoder": _conv_encoder,
+    "conv_decoder": _conv_decoder,
+    "residual_encoder": _residual_encoder,
+    "residual_decoder": _residual_decoder,
+}
 
 
 def _finish(options, channels, normalize):

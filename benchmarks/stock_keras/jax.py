@@ -42,6 +42,10 @@ class IWAE(parts.IWAE, VAE):
     """The train step is the same."""
 
 
+class VQVAE(parts.VQVAE, VAE):
+    """The train step is the same."""
+
+
 class BothOptimizers:
     """Stands for `model.optimizer`: Keras' JAX trainer carries the variables of that one only.
 
@@ -174,5 +178,5 @@ def track(metrics, variables, values):
 class StockKeras(parts.Stock, OnJAX):
     """A `benchmarks.contestants.Contestant`: stock Keras' trainer on JAX."""
 
-    models = {"vae": VAE, "iwae": IWAE, "gan": GAN}
+    models = {"vae": VAE, "iwae": IWAE, "vqvae": VQVAE, "gan": GAN}
     modes = {"jit": True}

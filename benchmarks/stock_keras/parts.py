@@ -6,8 +6,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_gen.losses import adversarial_loss, bernoulli_nll, gaussian_kl
+from keras_gen.losses import adversarial_loss, bernoulli_nll, gaussian_kl, squared_error
 from keras_gen.networks import BUILDERS
+
+from ..native.plan import Codebook
 
 
 def networks(case, weights):
@@ -17,20 +19,25 @@ def networks(case, weights):
         case: a `benchmarks.cases.Case`.
         weights: `{network: [array, ...]}` in the order of `get_weights()`, or None.
     """
-    latent = (case.latent_dim,)
-    shapes = {
-        "encoder": (case.shape, (2 * case.latent_dim,)),
-        "decoder": (latent, case.shape),
-        "generator": (latent, case.shape),
-        "discriminator": (case.shape, (1,)),
-    }
     built = {}
-    for name in ("discriminator", "generator") if case.twin == "gan" else ("encoder", "decoder"):
+    for name, shapes in _sockets(case).items():
         options = dict(case.model[name])
-        built[name] = BUILDERS[options.pop("network")](*shapes[name], **options, name=name)
+        built[name] = BUILDERS[options.pop("network")](*shapes, **options, name=name)
         if weights:
             built[name].set_weights(weights[name])
     return built
+
+
+def _sockets(case):
+    """`{network: (input shape, output shape)}`."""
+    if case.twin == "vqvae":
+        sides = (side // case.model["downsampling"] for side in case.shape[:2])
+        grid = (*sides, case.model["embedding_dim"])
+        return {"encoder": (case.shape, grid), "decoder": (grid, case.shape)}
+    code = (case.latent_dim,)
+    if case.twin == "gan":
+        return {"discriminator": (case.shape, (1,)), "generator": (code, case.shape)}
+    return {"encoder": (case.shape, (2 * case.latent_dim,)), "decoder": (code, case.shape)}
 
 
 def adam(settings, variables):
@@ -56,7 +63,8 @@ class VAE(keras.Model):
         super().__init__()
         built = networks(case, weights)
         self.encoder, self.decoder = built["encoder"], built["decoder"]
-        self.latent_dim = case.latent_dim
+        self.case = case
+        self.prepare()
         self.seed_generator = keras.random.SeedGenerator(0)
         self.trackers = [keras.metrics.Mean(name=term) for term in self.terms]
         self.built = True
@@ -66,6 +74,10 @@ class VAE(keras.Model):
     @property
     def metrics(self):
         return self.trackers
+
+    def prepare(self):
+        """Makes what a family has beside its networks."""
+        self.latent_dim = self.case.latent_dim
 
     def call(self, x, training=False, noise=None):
         mean, log_variance = ops.split(self.encoder(x, training=training), 2, axis=-1)
@@ -93,9 +105,9 @@ class IWAE(VAE):
 
     terms = ("loss", "negative_elbo")
 
-    def __init__(self, case, weights, **compiling):
-        super().__init__(case, weights, **compiling)
-        self.samples = case.model["samples"]
+    def prepare(self):
+        super().prepare()
+        self.samples = self.case.model["samples"]
 
     def call(self, x, training=False, noise=None):
         moments = ops.expand_dims(self.encoder(x, training=training), 1)
@@ -115,6 +127,79 @@ class IWAE(VAE):
         log_weights = log_ratio - ops.reshape(nats, (-1, self.samples))
         bound = ops.mean(ops.logsumexp(log_weights, axis=1)) - math.log(self.samples)
         return -bound, -ops.mean(log_weights)
+
+
+class VQVAE(VAE):
+    """The VQ-VAE but for its train step; arguments as `VAE`'s.
+
+    Its codebook follows by moving averages in `call`, as a batch normalization's statistics do.
+    """
+
+    terms = ("loss", "reconstruction", "commitment", "perplexity", "usage")
+
+    def prepare(self):
+        self.book = Codebook(self.case)
+        self.codes, self.sums, self.counts, self.idle = (
+            self.add_weight(shape=value.shape, dtype=value.dtype.name, trainable=False, name=name)
+            for name in ("codes", "sums", "counts", "idle")
+            for value in [getattr(self.book, name)]
+        )
+        for name in ("codes", "sums", "counts", "idle"):
+            getattr(self, name).assign(getattr(self.book, name))
+
+    def call(self, x, training=False, noise=None):
+        z = self.encoder(x, training=training)
+        book = ops.stop_gradient(ops.convert_to_tensor(self.codes))
+        flat = ops.stop_gradient(ops.reshape(z, (-1, self.book.dim)))
+        # |z|^2 is the same for all codes.
+        halves = 0.5 * ops.sum(ops.square(book), axis=1)
+        codes = ops.argmin(halves - ops.matmul(flat, ops.transpose(book)), axis=1)
+        q = ops.reshape(ops.take(book, codes, axis=0), ops.shape(z))
+        rebuilt = self.decoder(z + ops.stop_gradient(q - z), training=training)
+        chosen = self.per_code(ops.ones_like(codes, "float32"), codes)
+        if training:
+            self.follow(flat, codes, chosen, noise)
+        return rebuilt, z, q, chosen
+
+    def per_code(self, values, codes):
+        """Sums of `values` `(places, ...)` that have the same code, `(size, ...)`."""
+        return ops.segment_sum(values, codes, num_segments=self.book.size)
+
+    def follow(self, z, codes, chosen, places):
+        """The moving averages after a step; a code long unused moves to a vector of the batch."""
+        decay, epsilon = self.book.decay, self.book.epsilon
+        counts = decay * self.counts + (1 - decay) * chosen
+        sums = decay * self.sums + (1 - decay) * self.per_code(z, codes)
+        total = ops.sum(counts)
+        smoothed = (counts + epsilon) / (total + self.book.size * epsilon) * total
+        idle = ops.where(chosen > 0, 0, self.idle + 1)
+        dead = idle >= self.book.revive_after
+        if places is None:
+            count, seed = ops.shape(z)[0], self.seed_generator
+            places = keras.random.randint((self.book.size,), 0, count, seed=seed)
+        new = ops.take(z, places % ops.shape(z)[0], axis=0)
+        self.codes.assign(ops.where(dead[:, None], new, sums / smoothed[:, None]))
+        self.sums.assign(ops.where(dead[:, None], new, sums))
+        self.counts.assign(ops.where(dead, 1.0, counts))
+        self.idle.assign(ops.where(dead, 0, idle))
+
+    def losses_of(self, x, outputs):
+        rebuilt, z, q, chosen = outputs
+        reconstruction = ops.mean(squared_error(x, rebuilt))
+        commitment = ops.mean(ops.sum(ops.square(z - q), axis=-1))
+        shares = chosen / ops.sum(chosen)
+        perplexity = ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, 1e-30))))
+        usage = ops.mean(ops.cast(chosen > 0, "float32"))
+        loss = reconstruction + self.book.beta * commitment
+        return loss, reconstruction, commitment, perplexity, usage
+
+    def sample(self, count):
+        """Codes one by one, as often as each is used, decoded; NumPy `(count, ...)`."""
+        grid = self.decoder.input_shape[1:-1]
+        logits = ops.log(ops.convert_to_tensor(self.counts))[None]
+        codes = keras.random.categorical(logits, count * grid[0] * grid[1])
+        q = ops.reshape(ops.take(self.codes, codes[0], axis=0), (count, *grid, self.book.dim))
+        return np.asarray(self.decoder.predict(q, batch_size=count, verbose=0))
 
 
 class GAN(keras.Model):

@@ -33,6 +33,10 @@ class IWAE(parts.IWAE, VAE):
     """The train step is the same."""
 
 
+class VQVAE(parts.VQVAE, VAE):
+    """The train step is the same."""
+
+
 class GAN(parts.GAN):
     """A tape and an optimizer a player."""
 
@@ -94,5 +98,5 @@ def track(trackers, values):
 class StockKeras(parts.Stock, OnTensorFlow):
     """A `benchmarks.contestants.Contestant`: stock Keras' trainer on TensorFlow."""
 
-    models = {"vae": VAE, "iwae": IWAE, "gan": GAN}
+    models = {"vae": VAE, "iwae": IWAE, "vqvae": VQVAE, "gan": GAN}
     modes = {"function": False, "xla": True}

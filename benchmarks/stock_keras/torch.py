@@ -43,6 +43,10 @@ class IWAE(parts.IWAE, VAE):
     """The train step is the same."""
 
 
+class VQVAE(parts.VQVAE, VAE):
+    """The train step is the same."""
+
+
 class GAN(Guided, parts.GAN):
     """An optimizer a player, as the guide's end-to-end example."""
 
@@ -78,7 +82,7 @@ class GAN(Guided, parts.GAN):
 class StockKeras(parts.Stock, OnTorch):
     """A `benchmarks.contestants.Contestant`: stock Keras' trainer on PyTorch."""
 
-    models = {"vae": VAE, "iwae": IWAE, "gan": GAN}
+    models = {"vae": VAE, "iwae": IWAE, "vqvae": VQVAE, "gan": GAN}
     modes = {"eager": False, "jit": True}
 
     def __init__(self, case, mode, weights, steps_per_call=1):

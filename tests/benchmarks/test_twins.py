@@ -69,14 +69,17 @@ def test_same_weights_and_batch_give_the_same_loss_and_gradients(race, contestan
 
 def test_the_reference_draws_what_the_algorithm_says_and_leaves_the_weights(race):
     case, weights, batch, draws, expected = race
-    noise, mix = (8, case.latent_dim), (8, *[1] * len(case.shape))
     steps = case.model.get("discriminator_steps", 1)
     penalized = case.model.get("penalty") is not None
-    if case.twin != "gan":
+    if case.twin == "vqvae":
+        assert [draw.shape for draw in draws] == [(case.model["codebook_size"],)]
+        assert list(expected) == ["model"]
+    elif case.twin != "gan":
         samples = (case.model["samples"],) if case.twin == "iwae" else ()
         assert [draw.shape for draw in draws] == [(8, *samples, case.latent_dim)]
         assert list(expected) == ["model"]
     else:
+        noise, mix = (8, case.latent_dim), (8, *[1] * len(case.shape))
         one_step = [noise, mix] if penalized else [noise]
         assert [draw.shape for draw in draws] == one_step * steps + [noise]
         assert list(expected) == ["discriminator", "generator"]

@@ -9,9 +9,10 @@ from jax import lax
 from .gan import GAN
 from .iwae import IWAE
 from .vae import VAE
+from .vqvae import VQVAE
 
 MODES = ("jit", "scan")
-TWINS = {"vae": VAE, "iwae": IWAE, "gan": GAN}
+TWINS = {"vae": VAE, "iwae": IWAE, "vqvae": VQVAE, "gan": GAN}
 
 
 class Native:

@@ -75,9 +75,14 @@ def apply(network, parameters, statistics, x, training):
     Returns:
         `(outputs, statistics)`: the statistics moved on where `training`.
     """
-    moved = []
+    moved, kept = [], None
     for layer, own, running in zip(network.layers, parameters, statistics, strict=True):
-        x, running = _layer(layer, own, running, x, training)
+        if isinstance(layer, plan.Fork):
+            kept = x
+        elif isinstance(layer, plan.Join):
+            x = x + kept
+        else:
+            x, running = _layer(layer, own, running, x, training)
         moved.append(running)
     return x, moved
 
@@ -87,8 +92,9 @@ def _layer(layer, own, running, x, training):
         case plan.Dense():
             x = x @ own["kernel"]
         case plan.Conv():
+            strides = (layer.stride, layer.stride)
             x = lax.conv_general_dilated(
-                x, own["kernel"], STRIDES, "SAME", dimension_numbers=LAYOUT
+                x, own["kernel"], strides, "SAME", dimension_numbers=LAYOUT
             )
         case plan.ConvTranspose(grid=(height, width)):
             x = lax.conv_transpose(x, own["kernel"], STRIDES, "SAME", dimension_numbers=LAYOUT)

@@ -6,9 +6,10 @@ import tensorflow as tf
 from .gan import GAN
 from .iwae import IWAE
 from .vae import VAE
+from .vqvae import VQVAE
 
 MODES = ("function", "xla")
-TWINS = {"vae": VAE, "iwae": IWAE, "gan": GAN}
+TWINS = {"vae": VAE, "iwae": IWAE, "vqvae": VQVAE, "gan": GAN}
 
 
 class Native:

@@ -17,14 +17,14 @@ class IWAE(VAE):
         self.samples = case.model["samples"]
 
     def _noise_shape(self, batch):
-        return batch, self.samples, self.latent_dim
+        return batch, self.samples, self.case.latent_dim
 
     def _terms(self, x, noise):
         batch = x.shape[0]
         moments = self.networks["encoder"](x, True)[:, None]
         mean, log_variance = tf.split(moments, 2, axis=-1)
         z = mean + tf.exp(0.5 * log_variance) * noise
-        logits = self.networks["decoder"](tf.reshape(z, (-1, self.latent_dim)), True)
+        logits = self.networks["decoder"](tf.reshape(z, (-1, self.case.latent_dim)), True)
         logits = tf.reshape(logits, (batch, self.samples, -1))
         x = tf.repeat(tf.reshape(x, (batch, 1, -1)), self.samples, axis=1)
         nats = tf.nn.sigmoid_cross_entropy_with_logits(labels=x, logits=logits)

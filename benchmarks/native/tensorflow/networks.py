@@ -52,8 +52,14 @@ class Network(tf.Module):
     def __call__(self, x, training):
         """Run the network on `(batch, ...)`; batch statistics are used where `training`."""
         variables = self._split(self._variables) if self._joined else self._variables
+        kept = None
         for layer, own in zip(self._layers, variables, strict=True):
-            x = _layer(layer, own, x, training)
+            if isinstance(layer, plan.Fork):
+                kept = x
+            elif isinstance(layer, plan.Join):
+                x = x + kept
+            else:
+                x = _layer(layer, own, x, training)
         return x
 
     def in_keras_order(self, gradients):
@@ -74,7 +80,7 @@ def _layer(layer, variables, x, training):
         case plan.Dense():
             x = tf.matmul(x, variables[0])
         case plan.Conv():
-            x = tf.nn.conv2d(x, variables[0], plan.STRIDE, "SAME")
+            x = tf.nn.conv2d(x, variables[0], layer.stride, "SAME")
         case plan.ConvTranspose(outputs=channels, grid=grid):
             # Keras doubles the grid and crops it. With an even kernel an odd grid has the same
             # padding before it, so this is the same without a crop.

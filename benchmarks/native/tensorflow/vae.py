@@ -18,7 +18,7 @@ class VAE(tf.Module):
 
     def __init__(self, case, weights):
         super().__init__()
-        self.latent_dim = case.latent_dim
+        self.case = case
         self.networks = {
             name: Network(network, weights and weights[name])
             for name, network in plan.networks(case).items()
@@ -35,7 +35,7 @@ class VAE(tf.Module):
 
     def sample(self, count):
         """Means of p(x | z) for `count` codes from the prior."""
-        noise = tf.random.normal((count, self.latent_dim))
+        noise = tf.random.normal((count, self.case.latent_dim))
         return tf.sigmoid(self.networks["decoder"](noise, False))
 
     def gradients(self, x, draws):
@@ -50,7 +50,7 @@ class VAE(tf.Module):
         return terms, tape.gradient(terms[0], self._weights)
 
     def _noise_shape(self, batch):
-        return batch, self.latent_dim
+        return batch, self.case.latent_dim
 
     def _terms(self, x, noise):
         mean, log_variance = tf.split(self.networks["encoder"](x, True), 2, axis=-1)

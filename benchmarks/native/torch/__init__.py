@@ -4,10 +4,11 @@ from .gan import Gan
 from .iwae import Iwae
 from .training import MODES
 from .vae import Vae
+from .vqvae import VqVae
 
 __all__ = ["MODES", "Native"]
 
-TWINS = {"vae": Vae, "iwae": Iwae, "gan": Gan}
+TWINS = {"vae": Vae, "iwae": Iwae, "vqvae": VqVae, "gan": Gan}
 
 
 def Native(case, mode, weights, steps_per_call=1):

@@ -12,7 +12,11 @@ from torch import nn
 
 from .. import plan
 
-PADDING = 1  # of a 4 x 4 kernel with stride 2: Keras' "same" where sides are even
+
+def padding(kernel):
+    """Keras' "same": of a 4 x 4 kernel with stride 2 where sides are even, of 3 x 3 with 1."""
+    return (kernel - 1) // 2
+
 
 ACTIVATIONS = {
     "relu": lambda: nn.ReLU(inplace=True),
@@ -65,20 +69,43 @@ class Crop(nn.Module):
         return x[:, :, : self.rows, : self.columns]
 
 
-def build(network, input_shape, arrays, channels_last):
+class Residual(nn.Module):
+    """`x + layers(x)`.
+
+    Args:
+        layers: Modules that leave their input as it is.
+    """
+
+    def __init__(self, layers):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x):
+        return x + self.layers(x)
+
+
+def build(network, arrays, channels_last):
     """A planned network as an `nn.Sequential`.
 
     Args:
         network: A `plan.Network`.
-        input_shape: Of one example, as Keras has it.
         arrays: Weights in the order of Keras' `get_weights()`, or `None` for fresh ones.
         channels_last: Whether images' memory lies as `(batch, height, width, channels)`.
     """
-    modules, shape = [], tuple(input_shape)
+    branches, shape = [[]], network.input_shape
     for layer in network.layers:
-        added, shape = _modules(layer, shape, channels_last)
-        modules += added
-    module = nn.Sequential(*modules)
+        if isinstance(layer, plan.Fork):
+            branches.append([])
+            continue
+        if isinstance(layer, plan.Join):
+            branch = branches.pop()
+            added = [Residual(branch)]
+        else:
+            added, shape = _modules(layer, shape, channels_last)
+            if len(branches) > 1 and not branches[-1] and hasattr(added[0], "inplace"):
+                added[0].inplace = False  # what is forked is read again
+        branches[-1] += added
+    module = nn.Sequential(*branches[0])
     if channels_last:
         module.to(memory_format=torch.channels_last)
     values = [value for layer in network.weights(arrays) for value in layer]
@@ -92,15 +119,17 @@ def _modules(layer, shape, channels_last):
     match layer:
         case plan.Dense(inputs, outputs, bias):
             return [nn.Linear(inputs, outputs, bias)], (outputs,)
-        case plan.Conv(inputs, outputs, bias):
+        case plan.Conv(inputs, outputs, bias, kernel, stride):
             height, width, _ = shape
-            # "same" pads an odd side once more, at its end.
-            pads = [nn.ZeroPad2d((0, width % 2, 0, height % 2))] * (height % 2 or width % 2)
-            convolution = nn.Conv2d(inputs, outputs, plan.KERNEL, plan.STRIDE, PADDING, bias=bias)
-            return [*pads, convolution], (*(math.ceil(s / 2) for s in (height, width)), outputs)
+            # With a stride of 2 "same" pads an odd side once more, at its end.
+            odd = stride > 1 and (height % 2 or width % 2)
+            pads = [nn.ZeroPad2d((0, width % 2, 0, height % 2))] * odd
+            convolution = nn.Conv2d(inputs, outputs, kernel, stride, padding(kernel), bias=bias)
+            sides = (math.ceil(side / stride) for side in (height, width))
+            return [*pads, convolution], (*sides, outputs)
         case plan.ConvTranspose(inputs, outputs, bias, grid):
             convolution = nn.ConvTranspose2d(
-                inputs, outputs, plan.KERNEL, plan.STRIDE, PADDING, bias=bias
+                inputs, outputs, plan.KERNEL, plan.STRIDE, padding(plan.KERNEL), bias=bias
             )
             crops = [] if grid == tuple(2 * side for side in shape[:2]) else [Crop(*grid)]
             return [convolution, *crops], (*grid, outputs)
@@ -148,6 +177,8 @@ def keras_weights(network):
     for before, layer, after in zip(layers, layers[1:], layers[2:], strict=False):
         if isinstance(layer, nn.Linear):
             yield from _linear_weights(before, layer, after)
+        elif isinstance(layer, Residual):
+            yield from keras_weights(layer.layers)
         elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             shape = tuple(layer.weight.shape[axis] for axis in (2, 3, 1, 0))
             yield Weight(layer.weight, shape, (3, 2, 0, 1), shape)

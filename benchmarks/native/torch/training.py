@@ -31,12 +31,10 @@ class Trainer:
         # On the CPU 0.79 of the contiguous time for DCGANs, 0.84 to 0.94 for WGAN-GP, and for the
         # VAE 1.0 eagerly and 0.78 compiled. GPUs gain from it in half precision, not in float32.
         self.channels_last = self.images and self.device.type == "cpu"
-        from_codes = ("decoder", "generator")
         self.networks = torch.nn.ModuleDict(
             {
                 name: build(
                     network,
-                    (case.latent_dim,) if name in from_codes else case.shape,
                     None if weights is None else weights[name],
                     self.channels_last,
                 )
