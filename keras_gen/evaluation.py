@@ -49,6 +49,18 @@ class Trial:
         """All test images in [0, 1]."""
         return self.in_unit_range(self.data.test.images())
 
+    def binary_test_images(self, count):
+        """The first test images, binarized with the grey levels as probabilities."""
+        return self._binarized(self.data.test.images(np.arange(count)))
+
+    def binary_train_images(self):
+        """The training images, binarized so."""
+        return self._binarized(self.train_images)
+
+    def _binarized(self, levels):
+        random = np.random.default_rng(self.seed).random(levels.shape)
+        return (random < levels).astype("float32")
+
     @functools.cached_property
     def classifier(self):
         """A small classifier trained on the training images, named after the data."""
@@ -151,6 +163,19 @@ def independent_pixels_nll(trial):
     return {"independent_pixels_nll": nll}
 
 
+def mixtures_nll(trial):
+    """Nats an image of mixtures of 100 Bernoulli products, and of 100 Gaussians.
+
+    Floors of `log_likelihood`, on the same binarized test images.
+    """
+    from keras_gen import metrics
+
+    train = trial.binary_train_images()
+    test = trial.binary_test_images(min(LIKELIHOOD_IMAGES, len(trial.data.test)))
+    measures = (metrics.bernoulli_mixture_nll, metrics.gaussian_mixture_nll)
+    return {measure.__name__: measure(train, test, seed=trial.seed) for measure in measures}
+
+
 def elbo(trial):
     """`-ELBO` in nats of all test images: one sample of each posterior.
 
@@ -179,10 +204,8 @@ def _nats(trial, count, samples):
             f"(binarize = true), got {type(model).__name__} with "
             f"binarize = {getattr(model, 'binarize', None)!r}"
         )
-    rows = np.arange(count)
-    levels = trial.data.test.images(rows)
-    pixels = (np.random.default_rng(trial.seed).random(levels.shape) < levels).astype("float32")
-    labels = trial.data.test.labels(rows) if trial.conditional else None
+    pixels = trial.binary_test_images(count)
+    labels = trial.data.test.labels(np.arange(count)) if trial.conditional else None
     nats = model.log_likelihood(pixels, samples, labels=labels, seed=trial.seed)
     return -float(nats.mean(dtype="float64"))
 
@@ -267,6 +290,7 @@ METRICS = {
     "loss": Metric(loss),
     "reconstruction_error": Metric(reconstruction_error, needs="encoder"),
     "independent_pixels_nll": Metric(independent_pixels_nll, of="images"),
+    "mixtures_nll": Metric(mixtures_nll, of="images"),
     "elbo": Metric(elbo, of="images", of_binary_pixels=True),
     "log_likelihood": Metric(log_likelihood, of="images", of_binary_pixels=True),
     "precision_recall": Metric(precision_recall, of="images"),

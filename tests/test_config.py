@@ -227,12 +227,12 @@ def test_the_precision_holds_for_the_model_and_for_nothing_else(tiny):
 
 
 def test_the_decoder_begins_at_the_mean_image():
-    model, data = keras_gen.build("iwae_digits", ["train.start=mean_image"])
+    model, data = keras_gen.build("iwae_digits", ["train.start=mean"])
     mean = np.clip(data.train.images().mean(0).reshape(-1), 0.001, 0.999)
     *_, bias = [w for w in model.decoder.get_weights() if w.ndim == 1]
     np.testing.assert_allclose(bias, np.log(mean) - np.log1p(-mean), rtol=1e-4, atol=1e-5)
     with pytest.raises(config.ConfigError, match="train.start: gan has no decoder"):
-        keras_gen.build("gan_digits", ["train.start=mean_image"])
+        keras_gen.build("gan_digits", ["train.start=mean"])
 
 
 def test_compile_options_reach_the_model(tiny):

@@ -111,14 +111,9 @@ def build_model(recipe, dataset):
             with _blaming(f"{recipe.name}: train.start"):
                 if not hasattr(model, "start_at"):
                     raise ValueError(f"{config.model.family} has no decoder that begins at a mean")
-                model.start_at(_mean_image(dataset))
+                examples, _ = dataset.arrays(limit=10_000)  # spread evenly over the split
+                model.start_at(examples.mean(axis=0), examples.std(axis=0))
     return model
-
-
-def _mean_image(dataset):
-    """The mean of at most 10,000 images, spread evenly over the split."""
-    images, _ = dataset.arrays(limit=10_000)
-    return images.mean(axis=0, dtype="float64")
 
 
 def batches(recipe, dataset):

@@ -160,7 +160,7 @@ class Train(Section):
     jit_compile: bool | Literal["auto"] = "auto"
     steps_per_execution: PositiveInt = 1
     drop_last: bool = False
-    start: Literal["mean_image"] | None = None  # at what the decoder's output bias begins
+    start: Literal["mean"] | None = None  # at what the decoder's output bias begins
     checkpoint_every: PositiveInt | None = None  # steps; besides each minute and each epoch
     sample_every: NonNegativeInt = 1  # epochs
     optimizer: Any
@@ -385,8 +385,8 @@ def _check_evaluation(config):
                 f"evaluate.metrics: {name!r} is a metric of {metric.of}, which "
                 f"{config.data.source} has none of"
             )
-    if "independent_pixels_nll" in config.evaluate.metrics and config.data.pixel_range[0] < 0:
-        raise ConfigError("evaluate.metrics: 'independent_pixels_nll' needs pixels in [0, 1]")
+        if name in ("independent_pixels_nll", "mixtures_nll") and config.data.pixel_range[0] < 0:
+            raise ConfigError(f"evaluate.metrics: {name!r} needs pixels in [0, 1]")
 
 
 def _check_bounds(bounds):

@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 from sklearn.neighbors import NearestNeighbors
 
+from keras_gen import metrics
 from keras_gen.metrics import (
     fitted_gaussian_samples,
     independent_pixels_nll,
@@ -107,3 +108,49 @@ def test_a_copy_is_at_distance_zero():
     distances = nearest_neighbour_distance(train[[7]] + 0.5 * np.eye(12)[0].reshape(IMAGE), train)
     np.testing.assert_allclose(distances, [0.5], rtol=1e-5)
     np.testing.assert_allclose(nearest_neighbour_distance(train[10:20], train), 0, atol=1e-5)
+
+
+# -- Mixtures over binary pixels ------------------------------------------------------------------
+
+
+def binary(p, count, seed):
+    return (np.random.default_rng(seed).random((count, len(p))) < p).astype("float32")
+
+
+def test_one_component_is_the_model_of_independent_pixels():
+    train, test = binary([0.1, 0.5, 0.9], 500, 0), binary([0.1, 0.5, 0.9], 200, 1)
+    mixture = metrics.bernoulli_mixture_nll(train, test, components=1, passes=1)
+    assert mixture == pytest.approx(metrics.independent_pixels_nll(train, test), rel=1e-6)
+
+
+def test_a_mixture_finds_the_classes_it_was_drawn_from():
+    """Two kinds of images, all but disjoint: the entropy of the source, by its own definition."""
+    p = np.array([[0.95] * 20 + [0.05] * 20, [0.05] * 20 + [0.95] * 20])
+    kinds = np.random.default_rng(0).integers(0, 2, 6000)
+    x = (np.random.default_rng(1).random((6000, 40)) < p[kinds]).astype("float32")
+    likelihoods = np.stack([stats.bernoulli.logpmf(x[5000:], row).sum(1) for row in p], 1)
+    entropy = -np.log(np.exp(likelihoods).mean(1)).mean()
+    found = metrics.bernoulli_mixture_nll(x[:5000], x[5000:], components=2)
+    assert found == pytest.approx(entropy, abs=0.05)
+    assert found < metrics.independent_pixels_nll(x[:5000], x[5000:]) - 10
+
+
+def test_one_gaussian_is_the_normal_density_of_dequantized_pixels():
+    """Variance of x + u: p (1 - p) + 1/12; the cross-entropy of a Gaussian with that variance."""
+    p = np.array([0.2, 0.5])
+    train, test = binary(p, 40_000, 0), binary(p, 40_000, 1)
+    found = metrics.gaussian_mixture_nll(train, test, components=1)
+    variance = p * (1 - p) + 1 / 12
+    assert found == pytest.approx(0.5 * np.log(2 * np.pi * np.e * variance).sum(), abs=0.02)
+    entropy = stats.bernoulli.entropy(p).sum()
+    assert found > entropy, "a bound from above"
+
+
+@pytest.mark.parametrize("mixture", [metrics.bernoulli_mixture_nll, metrics.gaussian_mixture_nll])
+def test_mixtures_refuse_grey_pixels_and_no_components(mixture):
+    x = binary([0.5, 0.5], 10, 0)
+    with pytest.raises(ValueError, match="test: expected pixels of 0 and 1, got 0 to 0.5"):
+        mixture(x, 0.5 * x)
+    for name in ("components", "passes"):
+        with pytest.raises(ValueError, match=f"{name}: expected an integer from 1, got 0"):
+            mixture(x, x, **{name: 0})

@@ -190,5 +190,5 @@ def test_the_output_begins_at_the_mean_example():
     model.start_at(mean)
     expected = np.broadcast_to([0.001, 0.2, 0.5, 0.999], (3, 4))
     np.testing.assert_allclose(numpy(model.decode(np.ones((3, 2), "float32"))), expected, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"mean example has shape \(5,\), .* gives \(4,\)"):
+    with pytest.raises(ValueError, match=r"mean example has shape \(5,\), .* decoded \(4,\)"):
         model.start_at(np.zeros(5))

@@ -7,7 +7,7 @@ from keras import ops
 from scipy import stats
 from toys import Seen, constant, linear, number, numpy
 
-from keras_gen import priors
+from keras_gen import networks, priors
 from keras_gen.models import VAE
 
 
@@ -236,6 +236,43 @@ def test_sockets(options, encoder, decoder):
 def test_what_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         VAE(None, None, latent_dim=2, **options)
+
+
+# -- Where the decoder begins --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("build", [networks.mlp, networks.conv_decoder])
+def test_a_learned_variance_begins_at_that_of_the_data(build):
+    """The output bias alone: mean and variance of each value, or of each channel."""
+    rng = np.random.default_rng(0)
+    x = rng.normal([[[2.0, -1.0]]], [[[3.0, 0.5]]], (5000, 8, 2))
+    encoder = networks.mlp((8, 2), (4,), units=())
+    sockets = VAE.sockets((8, 2), latent_dim=2, variance="learned")
+    decoder = build(*sockets["decoder"])
+    options = {"latent_dim": 2, "likelihood": "gaussian", "variance": "learned"}
+    model = VAE(encoder, decoder, **options)
+    model.start_at(x.mean(axis=0), x.std(axis=0))
+    (output,) = numpy(model.decoded(ops.zeros((1, 2))))
+    mean, log_variance = (numpy(part) for part in model.gaussian(ops.convert_to_tensor(output)))
+    wanted = x.mean(axis=0), x.std(axis=0)
+    if build is networks.conv_decoder:
+        wanted = x.mean(axis=(0, 1)), np.sqrt(np.square(wanted[1]).mean(axis=0))
+    np.testing.assert_allclose(mean, np.broadcast_to(wanted[0], (8, 2)), rtol=1e-5)
+    deviation = np.exp(log_variance / 2)
+    np.testing.assert_allclose(deviation, np.broadcast_to(wanted[1], (8, 2)), rtol=1e-4)
+
+
+def test_a_value_that_never_changes_begins_just_above_the_floor():
+    model = VAE(
+        constant(2, [0.0] * 4),
+        networks.mlp((2,), (4,), units=()),
+        latent_dim=2,
+        likelihood="gaussian",
+        variance="learned",
+    )
+    model.start_at(np.zeros(2), np.zeros(2))
+    _, log_variance = model.gaussian(model.decoded(ops.zeros((1, 2))))
+    np.testing.assert_allclose(numpy(log_variance), -7.0 + 1e-2, rtol=1e-5)
 
 
 # -- Samples of p(x | z) --------------------------------------------------------------------------

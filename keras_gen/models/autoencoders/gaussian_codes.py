@@ -132,14 +132,17 @@ class GaussianCodes(Latents, ImportanceWeighted):
         z = reparameterize(mean, log_variance, noise)
         return z, reparameterized_log_density(noise, log_variance)
 
-    def start_at(self, mean):
+    def start_at(self, mean, deviation=None):
         """Set the decoder's output bias so that before training all examples are near the mean one.
 
-        `bias = logit(mean)` for a Bernoulli, the mean clipped to [0.001, 0.999]; else `bias = mean`
+        `bias = logit(mean)` for a Bernoulli, the mean clipped to [0.001, 0.999]; else
+        `bias = mean`, and where the variance is learned it begins at `deviation**2`
 
         Args:
             mean: `(height, width, channels)`: the mean of the training examples. A convolution has
                 one bias a channel: that channel's mean.
+            deviation: Of the shape of `mean`: that of the training examples; needed where the
+                variance is learned.
 
         Raises:
             ValueError: The mean has another shape, or the output layer has no such bias.
@@ -148,19 +151,26 @@ class GaussianCodes(Latents, ImportanceWeighted):
             Burda et al. 2016, "Importance Weighted Autoencoders": the authors' code.
         """
         mean = np.asarray(mean, "float64")
-        shape = tuple(self.decoder.output_shape[1:])
+        learned = self.variance == "learned"
+        *sides, outputs = self.decoder.output_shape[1:]
+        shape = (*sides, outputs // 2 if learned else outputs)
         if mean.shape != shape:
-            raise ValueError(
-                f"the mean example has shape {mean.shape}, what the decoder gives {shape}."
-            )
+            raise ValueError(f"the mean example has shape {mean.shape}, what is decoded {shape}.")
         *_, bias = [v for v in self.decoder.trainable_variables if v.name == "bias"] or [None]
-        if bias is None or bias.shape[0] not in (mean.size, mean.shape[-1]):
+        if bias is None or bias.shape[0] not in (math.prod((*sides, outputs)), outputs):
             raise ValueError("the decoder's last layer has no bias that could begin at a mean.")
+        of_each = bias.shape[0] != outputs
+        axes = () if of_each else tuple(range(len(sides)))
         if self.likelihood == "bernoulli":
             mean = np.clip(mean, 0.001, 0.999)
             mean = np.log(mean / (1.0 - mean))
-        of_each = bias.shape[0] == mean.size
-        bias.assign(mean.reshape(-1) if of_each else mean.mean(tuple(range(mean.ndim - 1))))
+        start = mean.mean(axes)
+        if learned:
+            # A variance at the floor is that of an output of minus infinity: begin just above it.
+            variance = np.square(np.asarray(deviation, "float64")).mean(axes)
+            above = np.maximum(np.log(variance + 1e-12) - LOG_VARIANCE_FLOOR, 1e-2)
+            start = np.concatenate([start, np.log(np.expm1(above))], axis=-1)  # softplus inverted
+        bias.assign(start.reshape(-1))
 
     def latent_noise(self, stream, batch, samples):
         """Standard normal numbers of a stream for `samples` samples of each example."""
