@@ -13,7 +13,7 @@ import numpy as np
 
 BATCH = 500  # images at a time
 LEAST_SHOWN = 75_000  # images a classifier is shown: small sets are passed more often
-LIKELIHOOD_IMAGES, LIKELIHOOD_SAMPLES = 1000, 500
+LIKELIHOOD_IMAGES = 1000
 MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
 
 
@@ -24,13 +24,15 @@ class Trial:
         model: a trained `GenerativeModel`.
         data: what has `.train` and `.test`, each a `keras_gen.data.Dataset`.
         samples: most examples to generate where a metric compares samples.
+        importance_samples: of each posterior, where a metric estimates `log p(x)`.
         seed: of these samples.
     """
 
-    def __init__(self, model, data, *, samples=5000, seed=0):
+    def __init__(self, model, data, *, samples=5000, importance_samples=500, seed=0):
         self.model = model
         self.data = data
         self.samples = samples
+        self.importance_samples = importance_samples
         self.seed = seed
 
     @property
@@ -97,7 +99,7 @@ class Trial:
         return images if (low, high) == (0, 1) else (images - low) / (high - low)
 
 
-def evaluate(model, data, names, *, samples=5000, seed=0):
+def evaluate(model, data, names, *, samples=5000, importance_samples=500, seed=0):
     """Judges a trained model.
 
     Args:
@@ -105,12 +107,13 @@ def evaluate(model, data, names, *, samples=5000, seed=0):
         data: what has `.train` and `.test`, each a `keras_gen.data.Dataset`.
         names: of `METRICS`.
         samples: most examples to generate where a metric compares samples.
+        importance_samples: of each posterior, where a metric estimates `log p(x)`.
         seed: of these samples.
 
     Returns:
         `{result: number}`; one metric may give several results.
     """
-    trial = Trial(model, data, samples=samples, seed=seed)
+    trial = Trial(model, data, samples=samples, importance_samples=importance_samples, seed=seed)
     results = {}
     for name in names:
         results.update(METRICS[name].measure(trial))
@@ -186,13 +189,13 @@ def elbo(trial):
 
 
 def log_likelihood(trial):
-    """`-log p(x)` in nats of the first 1,000 test images, by 500 importance samples each.
+    """`-log p(x)` in nats of the first 1,000 test images, by importance samples of each.
 
     Pixels are binarized with the grey levels as probabilities, from a fixed seed: only there do
     nats mean something.
     """
     count = min(LIKELIHOOD_IMAGES, len(trial.data.test))
-    return {"negative_log_likelihood": _nats(trial, count, LIKELIHOOD_SAMPLES)}
+    return {"negative_log_likelihood": _nats(trial, count, trial.importance_samples)}
 
 
 def _nats(trial, count, samples):

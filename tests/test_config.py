@@ -110,6 +110,49 @@ def test_every_preset_is_good_and_opens_with_its_command_and_its_paper(name):
     assert recipe.text == config.presets()[name].read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("name", "k"), [("vae_mnist", 1), ("iwae_mnist_k5", 5), ("iwae_mnist_k50", 50)]
+)
+def test_the_iwae_papers_configs_follow_its_section_5(name, k):
+    """Burda et al. 2016: 3^i epochs at 1e-3 * 10^(-i / 7), i = 0 ... 7, in batches of 20."""
+    settings = config.read(name).config
+    lengths = [3**i for i in range(8)]
+    rates = [1e-3 * 10 ** (-i / 7) for i in range(8)]
+    train, model = settings.train, settings.model
+    assert train.epochs == sum(lengths) == 3280 and train.batch_size == 20
+    assert train.optimizer.learning_rate.until_epochs == np.cumsum(lengths[:-1]).tolist()
+    np.testing.assert_allclose(train.optimizer.learning_rate.rates, rates, rtol=1e-3)
+    assert (train.optimizer.name, train.optimizer.epsilon) == ("adam", 1e-4)
+    assert (train.optimizer.beta_1, train.optimizer.beta_2) == (0.9, 0.999)
+    assert (model.family, model.samples, model.latent_dim, model.binarize) == ("iwae", k, 50, True)
+    for network in (model.encoder, model.decoder):
+        assert (network.network, network.units) == ("mlp", [200, 200])
+        assert (network.activation, network.kernel_initializer) == ("tanh", "glorot_uniform")
+    assert train.start == "mean" and settings.evaluate.importance_samples == 5000
+    assert settings.data.source == "tfds:mnist"
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "name", [n for n in config.presets() if n.startswith(("vae_mn", "iwae_mn"))]
+)
+def test_the_mnist_configs_train_through_tfds(name, tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    small = ["train.epochs=1", "train.batch_size=8", "train.sample_every=1"]
+    small += ["evaluate.importance_samples=10"]
+    if isinstance(config.read(name).config.train.optimizer.learning_rate, config.schema.Piecewise):
+        small.append(
+            "train.optimizer.learning_rate={schedule='piecewise',rates=[1e-3,1e-4],until_epochs=[0.5]}"
+        )
+    with tfds.testing.mock_data(num_examples=16):
+        run_ = keras_gen.train(name, out=tmp_path / "run", overrides=small, verbose=0)
+        results = config.actions.evaluate(tmp_path / "run")
+    assert run_.model.sample(2, seed=0).shape == (2, 28, 28, 1)
+    # Random pixels, a model that has hardly begun: hundreds of nats, and no infinity.
+    assert 400 < results["negative_log_likelihood"] < 800
+
+
 def test_the_wheels_zoo_is_looked_in_before_the_checkouts():
     assert files.ZOOS[0] == files.PACKAGE / "zoo_configs"
     assert files.ZOOS[1] == files.PACKAGE.parent / "zoo_configs"

@@ -155,7 +155,9 @@ def test_the_likelihood_is_that_of_binarized_images():
     decoder.set_weights([np.zeros((2, 64)), logits])
     encoder.set_weights([np.zeros((64, 4)), np.zeros(4)])
     model = keras_gen.models.VAE(encoder, decoder, latent_dim=2, binarize=True)
-    result = evaluation.evaluate(model, splits, ["elbo", "log_likelihood"], seed=3)
+    result = evaluation.evaluate(
+        model, splits, ["elbo", "log_likelihood"], importance_samples=7, seed=3
+    )
     levels = splits.test.images().reshape(-1, 64)[: evaluation.LIKELIHOOD_IMAGES]
     pixels = np.random.default_rng(3).random((len(levels), 8, 8, 1)).reshape(-1, 64) < levels
     expected = (np.logaddexp(0, logits) - pixels * logits).sum(axis=1).mean()

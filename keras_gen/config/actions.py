@@ -261,7 +261,12 @@ def _measure(recipe, folder, model, splits):
     section = recipe.config.evaluate
     try:
         results = evaluation.evaluate(
-            model, splits, section.metrics, samples=section.samples, seed=section.seed
+            model,
+            splits,
+            section.metrics,
+            samples=section.samples,
+            importance_samples=section.importance_samples,
+            seed=section.seed,
         )
     except ValueError as error:
         raise ConfigError(f"{recipe.name}: {error}") from error

@@ -100,7 +100,7 @@ class Piecewise(Section):
 
     schedule: Literal["piecewise"]
     rates: list[PositiveFloat]
-    until_epochs: list[PositiveFloat]
+    until_epochs: typing.Annotated[list[PositiveFloat], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check_lengths(self):
@@ -167,10 +167,11 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    """`[evaluate]`: which numbers, and from how many samples."""
+    """`[evaluate]`: which numbers, from how many samples, and how many of each posterior."""
 
     metrics: list[Literal[tuple(evaluation.METRICS)]] = ["loss"]
     samples: PositiveInt = 5000
+    importance_samples: PositiveInt = 500
     seed: NonNegativeInt = 0
 
 

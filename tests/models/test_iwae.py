@@ -1,5 +1,8 @@
 """IWAE and importance sampling against exact marginals: a linear decoder's, a single pixel's."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -192,3 +195,34 @@ def test_the_output_begins_at_the_mean_example():
     np.testing.assert_allclose(numpy(model.decode(np.ones((3, 2), "float32"))), expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"mean example has shape \(5,\), .* decoded \(4,\)"):
         model.start_at(np.zeros(5))
+
+
+PEAK = """
+import resource
+
+import keras
+import numpy as np
+
+from keras_gen import models, networks
+
+sockets = models.IWAE.sockets((28, 28, 1), latent_dim=50)
+parts = {name: networks.mlp(*shapes, units=(200, 200)) for name, shapes in sockets.items()}
+model = models.IWAE(**parts, latent_dim=50)
+x = np.zeros((100, 28, 28, 1), "float32")
+
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+model.log_likelihood(x, samples=1)
+before = peak()
+model.log_likelihood(x, samples=2000)
+print(peak() - before)
+"""
+
+
+def test_the_memory_of_a_likelihood_does_not_grow_with_its_samples():
+    """2,000 samples of 100 images at once would be 627 MB for the logits alone."""
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
+    assert float(done.stdout.splitlines()[-1]) < 300
