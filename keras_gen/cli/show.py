@@ -5,7 +5,7 @@ from rich.table import Table
 
 from keras_gen.config import schema
 
-WIDE = 200
+WIDE = 10_000  # no table is as wide
 
 
 def entry(recipe):
@@ -70,4 +70,6 @@ def _print(table):
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = WIDE  # for a file or a pipe nothing is cut off
+    first = table.columns[0]  # what is typed again is never cut off
+    first.min_width = max(len(str(cell)) for cell in [first.header, *first.cells])
     console.print(table)

