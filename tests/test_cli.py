@@ -327,3 +327,24 @@ def test_the_celeb_a_configs_train_through_tfds(name, tmp_path):
         run_ = keras_gen.train(name, out=tmp_path / "run", overrides=small, verbose=0)
     assert run_.model.sample(2, seed=0).shape == (2, 64, 64, 3)
     assert run_.picture.exists()
+
+
+@pytest.mark.slow
+def test_a_series_is_trained_on_sampled_and_judged(tmp_path):
+    """The whole way of somebody's own CSV file: curves in a picture, and the facts of returns."""
+    rng = np.random.default_rng(0)
+    returns = rng.normal(size=400) * np.where(np.arange(400) // 40 % 2, 3.0, 0.5)
+    (tmp_path / "own.csv").write_text("\n".join(["return", *map(str, returns)]))
+    small = [f"data.source='series:{tmp_path / 'own.csv'}'", "data.size=16", "model.latent_dim=2"]
+    small += ["train.epochs=1", "train.jit_compile=false", "evaluate.samples=50"]
+    small += ["model.encoder.width=4", "model.decoder.width=4"]
+    run_ = keras_gen.train("vae_sp500", out=tmp_path / "run", overrides=small, verbose=0)
+    assert run_.model.sample(3, seed=0).shape == (3, 16, 1)
+    assert pixels(run_.picture).shape[:2] == (8 * 66 - 2, 8 * 130 - 2)  # 64 curves, 64 x 128
+    shown = ran("sample", tmp_path / "run", "--count", "4", "--out", tmp_path / "four.png")
+    assert shown.exit_code == 0 and pixels(tmp_path / "four.png").shape[:2] == (130, 258)
+    ran("evaluate", tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert abs(results["excess_kurtosis_of_gaussian"]) < 1
+    assert results["volatility_clustering_of_train"] > 0.2
+    assert np.isfinite(results["excess_kurtosis"])
