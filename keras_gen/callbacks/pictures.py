@@ -84,7 +84,7 @@ def curves(signals):
         draw = ImageDraw.Draw(picture)
         if low < 0 < high:
             draw.line([(0, high * scale), (width, high * scale)], fill=ZERO_LINE)
-        for channel, colour in zip(signal.T, itertools.cycle(COLOURS)):  # noqa: B905
+        for channel, colour in zip(signal.T, itertools.cycle(COLOURS), strict=False):
             points = zip(across, (high - channel) * scale, strict=True)
             draw.line([point for point in points if np.isfinite(point[1])], fill=colour)
         pictures.append(np.asarray(picture, "float32") / 255.0)
