@@ -112,6 +112,7 @@ def build_model(recipe, dataset):
                 if not hasattr(model, "start_at"):
                     raise ValueError(f"{config.model.family} has no decoder that begins at a mean")
                 examples, _ = dataset.arrays(limit=10_000)  # spread evenly over the split
+                examples = examples.astype("float64")
                 model.start_at(examples.mean(axis=0), examples.std(axis=0))
     return model
 

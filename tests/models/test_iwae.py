@@ -222,6 +222,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_likelihood_does_not_grow_with_its_samples():
     """2,000 samples of 100 images at once would be 627 MB for the logits alone."""
     done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, text=True, check=True)
