@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from keras_gen.losses.per_example import float32_pair, sum_per_example
+from keras_gen.losses.per_example import float32_rows
 
 
 def gaussian_kl(mean, log_variance):
@@ -23,10 +23,10 @@ def gaussian_kl(mean, log_variance):
 
     Reference: Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, appendix B.
     """
-    mean, log_variance = float32_pair(mean, log_variance)
+    mean, log_variance = float32_rows(mean, log_variance)
     # expm1 keeps the digits that exp(v) - 1 loses when a latent has collapsed to the prior.
     twice = ops.expm1(log_variance) - log_variance + ops.square(mean)
-    return sum_per_example(0.5 * twice)
+    return ops.sum(0.5 * twice, axis=1)
 
 
 def free_bits(mean, log_variance, nats):
@@ -45,7 +45,7 @@ def free_bits(mean, log_variance, nats):
     Reference: Kingma et al., "Improving Variational Inference with Inverse Autoregressive Flow",
     2016, equation 15.
     """
-    mean, log_variance = float32_pair(mean, log_variance)
+    mean, log_variance = float32_rows(mean, log_variance)
     each = 0.5 * (ops.expm1(log_variance) - log_variance + ops.square(mean))
     return ops.sum(ops.maximum(ops.mean(each, axis=0), nats))
 
@@ -86,7 +86,7 @@ def maximum_mean_discrepancy(x, y, kernel, scale, unbiased=True):
     Reference: Gretton et al., "A Kernel Two-Sample Test", 2012, lemma 6 and equation 5; Tolstikhin
     et al. 2018, algorithm 2.
     """
-    x, y = float32_pair(x, y)
+    x, y = float32_rows(x, y)
     count = ops.cast(ops.shape(x)[0], "float32")
     within = kernel(x, x, scale) + kernel(y, y, scale)
     pairs = count**2

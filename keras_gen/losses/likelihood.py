@@ -4,7 +4,7 @@ import math
 
 from keras import ops
 
-from keras_gen.losses.per_example import float32, float32_pair, sum_per_example
+from keras_gen.losses.per_example import float32, float32_rows, rows
 
 
 def bernoulli_nll(x, logits):
@@ -25,9 +25,8 @@ def bernoulli_nll(x, logits):
 
     Reference: Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, appendix C.1.
     """
-    x, logits = float32_pair(x, logits)
-    nats = ops.softplus(logits) - x * logits
-    return sum_per_example(nats)
+    x, logits = float32_rows(x, logits)
+    return ops.sum(ops.softplus(logits) - x * logits, axis=1)
 
 
 def gaussian_nll(x, mean, log_variance=0.0):
@@ -48,9 +47,12 @@ def gaussian_nll(x, mean, log_variance=0.0):
 
     Reference: Kingma & Welling, "Auto-Encoding Variational Bayes", 2014, appendix C.2.
     """
-    (x, mean), log_variance = float32_pair(x, mean), float32(log_variance)
+    log_variance = float32(log_variance)
+    if len(log_variance.shape) > 0:
+        log_variance = rows(ops.broadcast_to(log_variance, ops.shape(x)))
+    x, mean = float32_rows(x, mean)
     twice = math.log(2 * math.pi) + log_variance + ops.square(x - mean) * ops.exp(-log_variance)
-    return sum_per_example(0.5 * twice)
+    return ops.sum(0.5 * twice, axis=1)
 
 
 def squared_error(x, y):
@@ -71,5 +73,5 @@ def squared_error(x, y):
     Reference: Hinton & Salakhutdinov, "Reducing the Dimensionality of Data with Neural
     Networks", 2006.
     """
-    x, y = float32_pair(x, y)
-    return sum_per_example(ops.square(x - y))
+    x, y = float32_rows(x, y)
+    return ops.sum(ops.square(x - y), axis=1)
