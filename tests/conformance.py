@@ -232,6 +232,26 @@ def test_a_step_outside_fit_is_the_step_inside(case):
     assert_same(everything(inside), everything(outside), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("case", [CASES[1], CASES[-1]], ids=["no_labels", "labels"])
+def test_batch_by_batch_is_fit(case):
+    """`train_on_batch` and `test_on_batch`, as of any Keras model."""
+    keras.utils.set_random_seed(2)
+    whole = case.model()
+    fit(whole, case)
+    keras.utils.set_random_seed(2)
+    single = case.model()
+    x, labels = case.data()
+    for batch in batches_of(x, labels, bare=False):
+        logs = single.train_on_batch(*batch, return_dict=True)
+    assert set(logs) == set(single.terms)
+    assert_same(everything(whole), everything(single), rtol=1e-4, atol=1e-5)
+    first = [part[:BATCH] for part in (x, labels) if part is not None]
+    judged = whole.evaluate(*first, batch_size=BATCH, verbose=0, return_dict=True)
+    alone = single.test_on_batch(*first, return_dict=True)
+    for term, value in judged.items():
+        np.testing.assert_allclose(alone[term], value, rtol=1e-4, err_msg=term)
+
+
 # -- Ways to run: all the same numbers ------------------------------------------------------------
 
 

@@ -157,8 +157,7 @@ class StepAdapter:
             batches = [_without_optionals(batch) for batch in itertools.islice(iterator, many)]
             if not batches:
                 raise StopIteration
-            shapes = {tuple(leaf.shape for leaf in tf.nest.flatten(batch)) for batch in batches}
-            if len(batches) == many > 1 and len(shapes) == 1:
+            if len(batches) == many > 1 and len(set(map(_signature, batches))) == 1:
                 return loop(tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *batches))
             for batch in batches:
                 logs = one(batch)
@@ -173,6 +172,11 @@ class StepAdapter:
             return None
         long = steps is not None and steps >= STEPS_THAT_REPAY_XLA
         return long and not any(isinstance(layer, CONVOLUTIONS) for layer in self._flatten_layers())
+
+
+def _signature(batch):
+    """The shapes of a batch, None of what `train_on_batch` hands on as absent."""
+    return tuple(None if leaf is None else leaf.shape for leaf in tf.nest.flatten(batch))
 
 
 def _without_optionals(batch):

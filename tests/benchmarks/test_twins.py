@@ -86,3 +86,37 @@ def test_the_reference_draws_what_the_algorithm_says_and_leaves_the_weights(race
     for loss, gradients in expected.values():
         assert np.isfinite(loss)
         assert any(np.abs(gradient).max() > 0 for gradient in gradients)
+
+
+def codebook(contestant):
+    """`(codes, counts)` of a native VQ-VAE, which no contestant needs to show."""
+    if BACKEND == "jax":
+        book = contestant._state["codebook"]
+        return np.asarray(book["codes"]), np.asarray(book["counts"])
+    twin = contestant._twin if BACKEND == "tensorflow" else contestant
+    names = ("_codes", "_counts") if BACKEND == "tensorflow" else ("codes", "counts")
+    return [getattr(twin, name).numpy() for name in names]
+
+
+def test_a_twin_s_codebook_follows_as_ours_does():
+    """After a step: how often each code was chosen, and where those that were have moved to.
+
+    The others are revived at places that each side draws by itself.
+    """
+    case = cases.read("vqvae_28", batch=8, width=8)
+    keras.utils.set_random_seed(0)
+    model = model_of(case, overrides=["train.jit_compile=false"])
+    weights = {socket: getattr(model, socket).get_weights() for socket in case.sockets}
+    batch = case.examples(case.batch_size)
+    module, name, modes = registry.CONTESTANTS[BACKEND, "native"]
+    twin = getattr(importlib.import_module(f"benchmarks.{module}"), name)(case, modes[0], weights)
+    model.train_on_batch(batch)
+    twin.call(twin.put([batch]))
+    twin.wait()
+    codes, counts = codebook(twin)
+    ours = keras.ops.convert_to_numpy(model.codebook.codes)
+    our_counts = keras.ops.convert_to_numpy(model.codebook.counts)
+    np.testing.assert_allclose(counts, our_counts, rtol=1e-6)
+    followed = our_counts != 1.0
+    assert followed.sum() > 1
+    np.testing.assert_allclose(codes[followed], ours[followed], rtol=1e-4, atol=1e-7)
