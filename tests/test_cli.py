@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import wavfile
 from typer.testing import CliRunner
 
 import keras_gen
@@ -348,3 +349,30 @@ def test_a_series_is_trained_on_sampled_and_judged(tmp_path):
     assert abs(results["excess_kurtosis_of_gaussian"]) < 1
     assert results["volatility_clustering_of_train"] > 0.2
     assert np.isfinite(results["excess_kurtosis"])
+
+
+@pytest.mark.slow
+def test_sounds_are_trained_on_and_samples_can_be_heard(tmp_path):
+    """From somebody's own recordings to a WAV file as loud and as fast as they are."""
+    pytest.importorskip("soundfile")
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        hiss = rng.normal(scale=2000, size=2000).astype("int16")
+        wavfile.write(tmp_path / f"{number}.wav", 8000, hiss)
+    small = [f"data.source='sound:{tmp_path}'", "data.size=64", "model.latent_dim=2"]
+    small += ["train.epochs=20", "train.jit_compile=false", "evaluate.metrics=['loss']"]
+    small += ["model.encoder.width=4", "model.decoder.width=4"]
+    keras_gen.train("vae_sp500", out=tmp_path / "run", overrides=small, verbose=0)
+    heard = tmp_path / "out" / "heard.wav"
+    shown = ran("sample", tmp_path / "run", "--count", "50", "--out", heard)
+    assert shown.exit_code == 0 and str(heard) in shown.stdout
+    rate, samples = wavfile.read(heard)
+    assert rate == 8000 and len(samples) == 50 * 64 + 49 * 2000
+    loud = samples[samples != 0].astype("float64").std()
+    assert loud == pytest.approx(2000, rel=0.25)
+
+
+def test_only_sounds_can_be_written_as_sound(place):
+    refused = ran("sample", "runs/tiny", "--out", "heard.wav", code=2)
+    assert "--out: expected a .png file" in refused.stderr
+    assert not (place / "heard.wav").exists()

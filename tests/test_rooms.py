@@ -40,7 +40,7 @@ FROM_OUTSIDE = {
     "callbacks": {"PIL"},
     "cli": {"rich", "typer"},
     "config": {"pydantic"},
-    "data": {"PIL", "mlxtend", "sklearn", "tensorflow_datasets"},
+    "data": {"PIL", "mlxtend", "scipy", "sklearn", "soundfile", "tensorflow_datasets"},
     "metrics": {"scipy", "sklearn"},
     "priors": {"sklearn"},
 }

@@ -152,7 +152,8 @@ def sample(
         str | None, typer.Option(help="Classes of a conditional model: 0,1,2.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="The picture. [default: samples.png in the run]")
+        Path | None,
+        typer.Option(help="A .png; of sounds a .wav too. [default: samples.png in the run]"),
     ] = None,
     backend: Backend = None,
     quiet: Quiet = False,
@@ -161,13 +162,11 @@ def sample(
     """Write a grid of samples of a trained model."""
     folder = files.find_run(run)
     classes = _labels(labels)
-    if out is not None and out.suffix.lower() != ".png":
-        raise ConfigError(f"--out: expected a .png file, got {out}")
-    picture = _actions(backend).sample(folder, count=count, seed=seed, labels=classes, out=out)
+    written = _actions(backend).sample(folder, count=count, seed=seed, labels=classes, out=out)
     if as_json:
-        _print_json(run=str(folder), picture=str(picture), count=count, seed=seed)
+        _print_json(run=str(folder), samples=str(written), count=count, seed=seed)
     elif not quiet:
-        print(f"samples  {picture}")
+        print(f"samples  {written}")
 
 
 @command

@@ -12,6 +12,7 @@ from keras_gen import callbacks as pictures
 from keras_gen import evaluation, runs
 from keras_gen.config import build, files
 from keras_gen.config.errors import ConfigError, look_up
+from keras_gen.data import is_sound, write_sounds
 from keras_gen.models import FAMILIES
 
 # What each format needs on each backend, besides the backend.
@@ -165,31 +166,47 @@ def compare(recipe, run):
 
 
 def sample(run, *, count=64, seed=0, labels=None, out=None):
-    """Writes a grid of samples of a trained run.
+    """Writes samples of a trained run: a picture of them all, or sounds one after the other.
 
     Args:
         run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
         count: number of samples.
         seed: the same samples each time.
         labels: classes of a conditional model, repeated in turn; all where None.
-        out: the picture to write; `samples.png` in the run's folder where None.
+        out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file;
+            `samples.png` in the run's folder where None.
 
     Returns:
-        The `Path` of the picture.
+        The `Path` that was written.
 
     Raises:
-        ConfigError: there is no such run, or a label is not one of its classes.
+        ConfigError: there is no such run, a label is not one of its classes, or `out` is not such
+            a file.
+        DataError: the sounds, whose loudness and rate are those of the samples, are gone.
         RunError: the run is not finished, or its model is damaged.
     """
     folder = files.find_run(run)
     recipe = files.read(folder / "config.toml")
+    out = folder / "samples.png" if out is None else Path(out)
+    heard = out.suffix.lower() == ".wav" and is_sound(recipe.config.data.source)
+    if not heard and out.suffix.lower() != ".png":
+        raise ConfigError(
+            f"--out: expected a .png file, or of a run on sound:<path> a .wav file, got {out}"
+        )
+    like = build.load_data(recipe).train if heard else None
     model = _load(folder, recipe)
     classes = getattr(model, "num_classes", None)
     _check_labels(labels, classes, folder)
     columns = None if classes is None else len(labels or range(classes))
-    images = model.sample(count, seed=seed, labels=labels)
-    out = folder / "samples.png" if out is None else Path(out)
-    pictures.save_grid(images, out, columns, recipe.config.data.pixel_range)
+    examples = model.sample(count, seed=seed, labels=labels)
+    if like is None:
+        pictures.save_grid(examples, out, columns, recipe.config.data.pixel_range)
+        return out
+    mean, deviation = like.standard
+    sounds = keras.ops.convert_to_numpy(examples) * deviation + mean
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with pictures.replacing(out) as file:
+        write_sounds(file, sounds, like.rate)
     return out
 
 

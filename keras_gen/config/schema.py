@@ -66,6 +66,7 @@ class Data(Section):
     seed: NonNegativeInt = 0
     label_key: str | None = None
     in_memory: bool | None = None
+    rate: PositiveInt | None = None
     data_dir: str | None = None
     augment: Augment | None = None
 

@@ -4,7 +4,8 @@ from keras_gen.data.augmentation import Augmentation, augmentation
 from keras_gen.data.cleaning import CleaningReport
 from keras_gen.data.dataset import Dataset
 from keras_gen.data.errors import DataError
-from keras_gen.data.sources import is_series, known, load, prepare
+from keras_gen.data.sources import is_series, is_sound, known, load, prepare
+from keras_gen.data.sources.sound import write as write_sounds
 
 __all__ = [
     "Augmentation",
@@ -14,9 +15,11 @@ __all__ = [
     "Dataset",
     "augmentation",
     "is_series",
+    "is_sound",
     "known",
     "load",
     "prepare",
+    "write_sounds",
 ]
 
 

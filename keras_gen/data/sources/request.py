@@ -38,6 +38,7 @@ class Request:
     source_range: tuple | None
     label_key: str | None
     in_memory: bool | None
+    rate: int | None
     data_dir: pathlib.Path | None
 
     def __post_init__(self):
@@ -49,6 +50,8 @@ class Request:
             value = getattr(self, field)
             if not isinstance(value, numbers.Integral) or value < lowest:
                 raise DataError(f"{field}: expected an integer from {lowest}, got {value!r}")
+        if self.rate is not None and (not isinstance(self.rate, numbers.Integral) or self.rate < 1):
+            raise DataError(f"rate: expected samples a second, 1 or more, got {self.rate!r}")
         for field in ("validation_fraction", "test_fraction"):
             value = getattr(self, field)
             if value is not None and not (isinstance(value, numbers.Real) and 0 <= value < 1):

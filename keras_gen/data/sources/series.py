@@ -53,7 +53,7 @@ def windows(request, table, where, licence=None):
         DataError: an option that only pictures have, a split shorter than a window, or a channel
             that never changes.
     """
-    steps = _steps(request)
+    steps = steps_of(request, STEPS)
     held_out = TEST_FRACTION if request.test_fraction is None else request.test_fraction
     test = round(len(table) * held_out)
     validation = round((len(table) - test) * request.validation_fraction)
@@ -86,7 +86,19 @@ def windows(request, table, where, licence=None):
     )
 
 
-def _steps(request):
+def steps_of(request, default):
+    """The steps of a window that were asked for, and nothing asked that only pictures have.
+
+    Args:
+        request: a `Request`.
+        default: the steps where its `size` is None.
+
+    Returns:
+        Steps, an integer.
+
+    Raises:
+        DataError: an option that only pictures have, or two sides.
+    """
     geometry = request.geometry
     pictures_only = {
         "value_range": request.value_range,
@@ -100,7 +112,7 @@ def _steps(request):
                 f"{value!r}; leave it out"
             )
     if geometry.size is None:
-        return STEPS
+        return default
     steps, same = geometry.size
     if steps != same:
         raise DataError(f"size: expected the steps of a window, got {geometry.size!r}")
