@@ -1,4 +1,4 @@
-"""Which images cannot be used: unreadable, duplicate, of a wrong mode or tiny."""
+"""Which files cannot be used: unreadable, duplicate, of a wrong mode or tiny."""
 
 from dataclasses import dataclass, field
 
@@ -13,10 +13,10 @@ class CleaningReport:
     """What the cleaning of a source found, and what was done with it.
 
     Args:
-        seen: how many images were looked at.
+        seen: how many files were looked at.
         kept: how many of them are left in.
-        unreadable: names of images that cannot be decoded, or that hold NaN or infinity.
-        duplicate: names of images whose bytes are those of an image before them.
+        unreadable: names of files that cannot be decoded, or that hold NaN or infinity.
+        duplicate: names of files whose bytes are those of one before them.
         wrong_mode: names of images whose mode is not that of the others, or cannot be converted.
         tiny: names of images smaller than `min_side` or than the crop.
         action: "none", "skipped", or "kept duplicates" where duplicates alone stayed in.
@@ -34,12 +34,12 @@ class CleaningReport:
 
     @property
     def counts(self):
-        """How many images of each kind were found: a dict in the order of `KINDS`."""
+        """How many files of each kind were found: a dict in the order of `KINDS`."""
         return {kind: len(getattr(self, kind)) for kind in KINDS}
 
     @property
     def bad(self):
-        """How many images have something wrong with them."""
+        """How many files have something wrong with them."""
         return sum(self.counts.values())
 
     def __str__(self):
@@ -49,8 +49,8 @@ class CleaningReport:
             if count
         )
         if not found:
-            return f"{self.seen} images, all clean"
-        return f"{self.bad} of {self.seen} images: {found}"
+            return f"{self.seen} files, all clean"
+        return f"{self.bad} of {self.seen} files: {found}"
 
 
 def examples(names, reasons):
@@ -65,7 +65,7 @@ def judge(source, names, findings, *, on_bad, keep_duplicates):
 
     Args:
         source: its name, for the error.
-        names: the name of every image, in order.
+        names: the name of every file, in order.
         findings: name -> (kind of `KINDS`, reason) for the bad ones.
         on_bad: "refuse" or "skip".
         keep_duplicates: whether duplicates are counted and named, but stay in.
@@ -74,7 +74,7 @@ def judge(source, names, findings, *, on_bad, keep_duplicates):
         A `CleaningReport` and the list of positions that stay in.
 
     Raises:
-        DataError: there are bad images and `on_bad` is "refuse", or none is left.
+        DataError: there are bad files and `on_bad` is "refuse", or none is left.
     """
     kinds = {kind: tuple(n for n in names if findings.get(n, "?")[0] == kind) for kind in KINDS}
     dropped = {n for n, (kind, _) in findings.items() if kind != "duplicate" or not keep_duplicates}
@@ -88,5 +88,5 @@ def judge(source, names, findings, *, on_bad, keep_duplicates):
             remedy += " or keep_duplicates=True"
         raise DataError(f"{source}: cannot use {report}; {remedy}")
     if not kept:
-        raise DataError(f"{source}: no image is left: {report}")
+        raise DataError(f"{source}: no file is left: {report}")
     return report, kept

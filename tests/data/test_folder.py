@@ -36,7 +36,7 @@ def test_pixels_and_labels_from_sub_folders(zoo):
     assert loaded.labels().tolist() == [0] * 4 + [1] * 4 + [2] * 4
     expected = np.stack([pixels(number) for number in (0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11)])
     np.testing.assert_allclose(loaded.images(), expected / 255.0, atol=1e-7)
-    assert str(loaded.report) == "12 images, all clean"
+    assert str(loaded.report) == "12 files, all clean"
 
 
 def test_a_picture_is_resized_by_pillow(tmp_path):
@@ -113,7 +113,7 @@ def test_bad_images_are_refused_by_name(dirty):
     with pytest.raises(DataError) as error:
         data.load(f"folder:{dirty}")
     told = str(error.value)
-    assert "7 of 17 images: 3 unreadable (broken.png: " in told
+    assert "7 of 17 files: 3 unreadable (broken.png: " in told
     assert "empty.jpg: not an image; text.gif: not an image" in told
     assert "1 duplicate (copy.png: same bytes as 3.png)" in told
     assert "2 wrong mode (deep.png: I;16 is neither grey nor colour" in told
@@ -138,10 +138,10 @@ def test_bad_images_are_skipped_and_counted(dirty):
 def test_one_broken_file_alone(tmp_path):
     draw(tmp_path / "good.png", pixels(0))
     (tmp_path / "bad.png").write_bytes(b"")
-    with pytest.raises(DataError, match=r"1 of 2 images: 1 unreadable \(bad.png"):
+    with pytest.raises(DataError, match=r"1 of 2 files: 1 unreadable \(bad.png"):
         data.load(f"folder:{tmp_path}")
     (tmp_path / "good.png").unlink()
-    with pytest.raises(DataError, match="no image is left"):
+    with pytest.raises(DataError, match="no file is left"):
         data.load(f"folder:{tmp_path}", on_bad="skip")
 
 
