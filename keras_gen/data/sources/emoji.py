@@ -16,7 +16,6 @@ from PIL import Image
 
 from keras_gen.data.errors import DataError
 from keras_gen.data.geometry import BYTE
-from keras_gen.data.splits import assign
 
 LIST = "emoji.json"
 SIDE = "64"  # the folder of the package's single pictures
@@ -37,20 +36,15 @@ def load(request):
     Raises:
         DataError: the file is no such package, or a picture in it is damaged.
     """
-    split = request.known_split()
+    request.known_split()
     path = request.path()
     entries, files = read(path)
     names, categories, groups = listed(path, entries, files)
     digests = [hashlib.blake2b(files[name], digest_size=16).digest() for name in names]
     kept, groups = without_copies(digests, groups)
-    chosen = assign(
-        request.name,
+    chosen = request.members(
         ["train"] * len(kept),
         [hashlib.blake2b(group.encode(), digest_size=16).digest() for group in groups],
-        split,
-        test_fraction=request.test_fraction,
-        validation_fraction=request.validation_fraction,
-        seed=request.seed,
     )
     chosen = [kept[position] for position in chosen]
     class_names = sorted(set(categories))

@@ -14,7 +14,6 @@ from keras_gen.data.cleaning import judge
 from keras_gen.data.dataset import ArrayPixels
 from keras_gen.data.errors import DataError
 from keras_gen.data.geometry import BYTE, natural_channels
-from keras_gen.data.splits import assign
 
 SUFFIXES = (
     *(".avif", ".bmp", ".gif", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg", ".pbm", ".pgm"),
@@ -117,7 +116,7 @@ def load(request):
         DataError: the folder is missing or empty, holds images that cannot be used, or mixes
             sizes.
     """
-    split = request.known_split()
+    request.known_split()
     root = request.path()
     files = files_of(root, SUFFIXES, "image files")
     inspected = inspect(root, *fingerprint(root, files))
@@ -133,30 +132,11 @@ def load(request):
     shape = common_shape(root, files, inspected, request.geometry)
 
     parts, classes = parts_and_classes(files)
-    chosen = assign(
-        request.name,
-        parts,
-        [one.digest for one in inspected],
-        split,
-        test_fraction=request.test_fraction,
-        validation_fraction=request.validation_fraction,
-        seed=request.seed,
-    )
-    class_names = sorted(set(classes)) if classes else None
-    labels = None
-    if class_names:
-        numbers = {name: number for number, name in enumerate(class_names)}
-        labels = np.array([numbers[classes[position]] for position in chosen], np.int32)
+    chosen = request.members(parts, [one.digest for one in inspected])
     pixels = FilePixels(root, [files[i] for i in chosen], request.geometry, shape)
     if request.in_memory:
         pixels = ArrayPixels(pixels.read(np.arange(len(pixels))), BYTE)
-    return request.opened(
-        pixels,
-        labels=labels,
-        class_names=class_names,
-        num_classes=len(class_names) if class_names else None,
-        report=report,
-    )
+    return request.opened(pixels, **labels_of(classes, chosen), report=report)
 
 
 def files_of(root, suffixes, kind):
@@ -325,6 +305,24 @@ def common_shape(root, files, inspected, geometry):
             f"{other[0]}x{other[1]}; give size (and crop='square' to keep proportions)"
         )
     return next(iter(shapes))
+
+
+def labels_of(classes, chosen):
+    """Numbers the classes, in the order of their names.
+
+    Args:
+        classes: the class of each file, or None where there are none.
+        chosen: positions of the files of a split.
+
+    Returns:
+        `labels`, `class_names` and `num_classes` of a `Dataset`: a dict, empty without classes.
+    """
+    if not classes:
+        return {}
+    names = sorted(set(classes))
+    numbers = {name: number for number, name in enumerate(names)}
+    labels = np.array([numbers[classes[position]] for position in chosen], np.int32)
+    return {"labels": labels, "class_names": names, "num_classes": len(names)}
 
 
 def parts_and_classes(files):

@@ -8,7 +8,6 @@ import numpy as np
 from keras_gen.data.cleaning import judge
 from keras_gen.data.errors import DataError, nearest
 from keras_gen.data.geometry import BYTE
-from keras_gen.data.splits import assign
 
 # Keras' own `mnist.npz` names its arrays x_train, y_train, x_test, y_test.
 OWN_SPLITS = {
@@ -37,7 +36,7 @@ def load(request):
     Raises:
         DataError: the file or an array in it is not of this kind.
     """
-    split = request.known_split()
+    request.known_split()
     path = request.path()
     arrays = read(path)
     pairs = {part: keys for part, keys in OWN_SPLITS.items() if keys[0] in arrays}
@@ -80,14 +79,8 @@ def load(request):
         keep_duplicates=request.keep_duplicates,
     )
     chosen = np.array(kept)[
-        assign(
-            request.name,
-            [parts[position] for position in kept],
-            [digests[position] for position in kept],
-            split,
-            test_fraction=request.test_fraction,
-            validation_fraction=request.validation_fraction,
-            seed=request.seed,
+        request.members(
+            [parts[position] for position in kept], [digests[position] for position in kept]
         )
     ]
     return request.dataset(

@@ -9,7 +9,7 @@ from keras_gen.data.cleaning import CleaningReport
 from keras_gen.data.dataset import ArrayPixels, Dataset
 from keras_gen.data.errors import DataError, require
 from keras_gen.data.geometry import Geometry
-from keras_gen.data.splits import SPLITS
+from keras_gen.data.splits import SPLITS, assign
 
 UNIT_RANGE = (0.0, 1.0)
 
@@ -67,6 +67,30 @@ class Request:
             DataError: it is none of them.
         """
         return require("split", self.split, SPLITS)
+
+    def members(self, parts, digests, split=None):
+        """Lists the examples of one split, as the seed and the fractions asked for give them.
+
+        Args:
+            parts: for each example "train", "validation" or "test" as the source has it.
+            digests: a bytes digest of each example.
+            split: "train", "validation" or "test"; the one asked for where None.
+
+        Returns:
+            Positions, increasing.
+
+        Raises:
+            DataError: see `assign`.
+        """
+        return assign(
+            self.name,
+            parts,
+            digests,
+            split or self.known_split(),
+            test_fraction=self.test_fraction,
+            validation_fraction=self.validation_fraction,
+            seed=self.seed,
+        )
 
     def path(self):
         """Finds the path named behind the colon, from `data_dir` where it is relative.

@@ -11,7 +11,6 @@ from keras_gen.data.cleaning import judge
 from keras_gen.data.dataset import ArrayPixels, Dataset
 from keras_gen.data.errors import DataError
 from keras_gen.data.sources import folder, series
-from keras_gen.data.splits import assign
 
 SUFFIXES = (".aif", ".aiff", ".au", ".caf", ".flac", ".mp3", ".oga", ".ogg", ".opus", ".wav")
 STEPS = 4096  # of a window, where nobody says otherwise: half a second of speech at 8 kHz
@@ -53,15 +52,7 @@ def load(request):
     parts, classes = folder.parts_and_classes(files)
 
     def windows_of(split):
-        chosen = assign(
-            request.name,
-            parts,
-            [one.digest for one in inspected],
-            split,
-            test_fraction=request.test_fraction,
-            validation_fraction=request.validation_fraction,
-            seed=request.seed,
-        )
+        chosen = request.members(parts, [one.digest for one in inspected], split)
         return chosen, [_windows(read(root / files[i], rate), steps) for i in chosen]
 
     chosen, windows = windows_of(split)
@@ -69,19 +60,15 @@ def load(request):
     loudness = math.sqrt(np.mean(np.concatenate([w.ravel() for w in train]) ** 2, dtype="float64"))
     if not loudness:
         raise DataError(f"{root}: the training files hold nothing but silence")
-    class_names = sorted(set(classes)) if classes else None
-    labels = None
-    if class_names:
-        numbers = [class_names.index(classes[position]) for position in chosen]
-        labels = np.repeat(np.array(numbers, np.int32), [len(one) for one in windows])
+    promises = folder.labels_of(classes, chosen)
+    if promises:
+        promises["labels"] = np.repeat(promises["labels"], [len(one) for one in windows])
     return Dataset(
         request.name,
         request.split,
         ArrayPixels(np.concatenate(windows) / np.float32(loudness), limits=None),
         value_range=None,
-        labels=labels,
-        class_names=class_names,
-        num_classes=len(class_names) if class_names else None,
+        **promises,
         standard=(np.zeros(1), np.full(1, loudness)),
         rate=rate,
         report=report,
