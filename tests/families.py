@@ -26,6 +26,7 @@ class Case:
     value_range: tuple = (0.0, 1.0)
     labels: bool = False
     signals: bool = False  # (steps, channels) instead of images
+    from_noise: bool = False  # what the model predicts from: `(batch, latent_dim)`, not examples
     still: dict = dataclasses.field(default_factory=dict)  # {part of a path: why it stays}
     zero_gradient: tuple = ()  # parts of paths of variables whose true gradient is zero
 
@@ -200,6 +201,13 @@ CASES = (
         ADAM,
     ),
     Case(
+        "flow_vae_planar",
+        lambda: fill(
+            models.FlowVAE, {**VECTORS, "flow": (networks.planar_flow, {"steps": 2})}, latent_dim=4
+        ),
+        ADAM,
+    ),
+    Case(
         "info_vae",
         lambda: fill(models.InfoVAE, VECTORS, latent_dim=4, alpha=0.5, divergence_weight=10.0),
         ADAM,
@@ -215,6 +223,11 @@ CASES = (
             "encoder": ("Adam", {"learning_rate": 1e-3}),
         },
         falling="reconstruction",
+    ),
+    Case(
+        "rae_l2",
+        lambda: fill(models.RegularizedAutoencoder, VECTORS, latent_dim=4, regularizer_weight=0.01),
+        ADAM,
     ),
     Case(
         "rae_gradient_penalty",
@@ -264,6 +277,7 @@ CASES = (
         PLAYERS,
         falling=None,
         value_range=(-1.0, 1.0),
+        from_noise=True,
     ),
     Case(
         "cgan_hinge_two_steps",
@@ -278,6 +292,7 @@ CASES = (
         PLAYERS,
         falling=None,
         value_range=(-1.0, 1.0),
+        from_noise=True,
         labels=True,
     ),
     Case(
@@ -293,5 +308,12 @@ CASES = (
         PLAYERS,
         falling=None,
         value_range=(-1.0, 1.0),
+        from_noise=True,
     ),
 )
+
+
+def named(*names):
+    """The cases of these names, in this order."""
+    cases = {case.name: case for case in CASES}
+    return tuple(cases[name] for name in names)

@@ -8,7 +8,9 @@ import keras
 import tensorflow as tf
 from keras import ops
 from keras.src.backend.tensorflow.optimizer import TFOptimizer
+from keras.src.backend.tensorflow.trainer import TFEpochIterator
 from keras.src.models.functional import Functional
+from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 from keras_gen.engine.swapping import swapped
 
@@ -120,8 +122,40 @@ def _one_program_call(network, inputs, training=None, mask=None):
     return _keras_call(network, inputs, training, mask)
 
 
+def _untuned(batches):
+    """The batches of an epoch, of which tf.data tunes nothing unless they are a user's `Dataset`.
+
+    Its tuner sleeps for twice as long each time, and TensorFlow 2.21 tells it to stop before it
+    marks it as stopped: where it wakes between the two, as on one core, it sleeps on, and the
+    epoch ends as late as the next power of two of 10 ms.
+    """
+    dataset = batches._distributed_dataset
+    if isinstance(batches.data_adapter, TFDatasetAdapter) or not isinstance(
+        dataset, tf.data.Dataset
+    ):
+        return dataset
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
+
+
+_untuned_batches = functools.partial(swapped, TFEpochIterator, {"_get_iterator": _untuned})
+
+
 class StepAdapter:
     """Placed before `keras.Model`; on TensorFlow a stateful `train_step` runs as it is."""
+
+    def fit(self, *args, **kwargs):
+        with _untuned_batches():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        with _untuned_batches():
+            return super().evaluate(*args, **kwargs)
+
+    def predict(self, *args, **kwargs):
+        with _untuned_batches():
+            return super().predict(*args, **kwargs)
 
     def _make_function(self, step_function):
         """One program a step, or a loop of `steps_per_execution` steps in one program.
