@@ -1,4 +1,8 @@
-"""What every model must do, whatever its maths: one parametrized suite over `families.CASES`."""
+"""What every model must do, whatever its maths: one parametrized suite over `families.CASES`.
+
+Compiling a step costs far more than taking it, so the tests of one case come one after another
+and share what was compiled: `fitted` is one trained model, `trained` the outcome of a short run.
+"""
 
 import functools
 import importlib.util
@@ -6,21 +10,30 @@ import importlib.util
 import keras
 import numpy as np
 import pytest
-from families import CASES, EXAMPLES
+from families import CASES, EXAMPLES, named
 from keras import ops
 
-import keras_gen
-
+pytestmark = pytest.mark.few_steps
 BATCH = 16  # 40 examples: two full batches and a short one of 8
+WHOLE = 2 * BATCH  # without the short one, whose shape is a program of its own
+LONG = 40  # epochs of `fitted`
+# One player, several of them with labels, a derivative of a derivative: more combinations on these.
+CROSSED = named("autoencoder", "cgan_hinge_two_steps", "wgan_gp")
+UNLABELLED, LABELLED = named("vae", "cgan_hinge_two_steps")
 
 
-@pytest.fixture(params=CASES, ids=lambda case: case.name)
+@pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
 def case(request):
     return request.param
 
 
-def fit(model, case, epochs=1, **options):
-    x, labels = case.data()
+def examples_of(case, examples):
+    """The first examples of the data, and their labels or None."""
+    return tuple(part if part is None else part[:examples] for part in case.data())
+
+
+def fit(model, case, epochs=1, examples=EXAMPLES, **options):
+    x, labels = examples_of(case, examples)
     options = {"batch_size": BATCH, "shuffle": False, "verbose": 0, **options}
     return model.fit(x, labels, epochs=epochs, **options).history
 
@@ -46,6 +59,25 @@ def assert_terms(model, history):
     assert set(history) == set(model.terms)
     for term, numbers in history.items():
         assert np.all(np.isfinite(numbers)), term
+
+
+@functools.lru_cache(maxsize=1)
+def fitted(case):
+    """A model trained for long, its first values and its history. No test counts on its weights."""
+    keras.utils.set_random_seed(0)
+    model = case.model()
+    first = values(model.trainable_variables)
+    validation = {"validation_data": case.data(), "validation_freq": LONG}
+    return model, first, fit(model, case, epochs=LONG, validation_batch_size=BATCH, **validation)
+
+
+@functools.lru_cache(maxsize=8)
+def trained(case, examples=WHOLE, **compile_options):
+    """History and final values of two epochs: the same start and the same batches every time."""
+    keras.utils.set_random_seed(3)
+    model = case.model(**compile_options)
+    history = fit(model, case, epochs=2, examples=examples)
+    return history, everything(model)
 
 
 # -- Sources of batches -------------------------------------------------------------------------
@@ -128,7 +160,7 @@ def evaluated_after_arrays(case):
 @pytest.mark.parametrize("source", SOURCES)
 @pytest.mark.parametrize(
     "case, bare",
-    [(CASES[1], True), (CASES[1], False), (CASES[-1], False)],
+    [(UNLABELLED, True), (UNLABELLED, False), (LABELLED, False)],
     ids=["bare", "tuples", "labels"],
 )
 def test_fits_every_source_as_it_fits_arrays(case, source, bare):
@@ -153,31 +185,27 @@ def test_fits_every_source_as_it_fits_arrays(case, source, bare):
 
 
 def test_every_term_is_logged_and_every_variable_moves(case):
-    model = case.model()
-    before = values(model.trainable_variables)
-    history = fit(model, case, epochs=2, validation_data=case.data())
+    model, first, history = fitted(case)
     assert set(history) == {*model.terms, *(f"val_{term}" for term in model.terms)}
     assert all(np.all(np.isfinite(numbers)) for numbers in history.values())
+    assert {len(history[term]) for term in model.terms} == {LONG}
     still = [
         path
         for path, value in values(model.trainable_variables).items()
-        if np.array_equal(value, before[path]) and not any(part in path for part in case.still)
+        if np.array_equal(value, first[path]) and not any(part in path for part in case.still)
     ]
     assert not still, f"these variables never move: {still}"
-    assert int(model.optimizer.iterations) == 6
 
 
 def test_the_loss_falls(case):
     if case.falling is None:
         pytest.skip("an adversarial loss need not fall; its pictures are judged instead")
-    model = case.model()
-    history = fit(model, case, epochs=40)
+    _, _, history = fitted(case)
     assert history[case.falling][-1] < 0.8 * history[case.falling][0]
 
 
 def test_evaluation_moves_nothing_and_repeats(case):
-    model = case.model()
-    fit(model, case)
+    model, _, _ = fitted(case)
     x, labels = case.data()
     before = everything(model)
     first = model.evaluate(x, labels, batch_size=BATCH, verbose=0, return_dict=True)
@@ -189,8 +217,7 @@ def test_evaluation_moves_nothing_and_repeats(case):
 
 
 def test_samples_have_the_shape_and_range_of_the_data_and_repeat(case):
-    model = case.model()
-    fit(model, case)
+    model, _, _ = fitted(case)
     before = everything(model)
     x, _ = case.data()
     sample = ops.convert_to_numpy(model.sample(7, seed=3))
@@ -201,6 +228,27 @@ def test_samples_have_the_shape_and_range_of_the_data_and_repeat(case):
     fresh = [ops.convert_to_numpy(model.sample(7)) for _ in range(2)]
     assert not np.array_equal(*fresh)
     assert_same(before, everything(model), rtol=0)
+
+
+def test_an_autoencoder_repairs_walks_and_traverses(case):
+    """Whatever its codes are: shapes, the range of the data, and ends that are reconstructions."""
+    if case.from_noise:
+        pytest.skip("a generator has no codes of examples")
+    model, _, _ = fitted(case)
+    x, labels = case.data(4)
+    mask = np.ones(x.shape[1:], "float32")
+    mask[:3] = 0
+    rebuilt, repaired = (
+        ops.convert_to_numpy(model.reconstruct(x, labels, mask=each)) for each in (None, mask)
+    )
+    np.testing.assert_array_equal(repaired[:, 3:], x[:, 3:])
+    assert not np.array_equal(repaired[:, :3], x[:, :3])
+    walk = model.interpolate(x[:2], x[2:], 3, labels=None if labels is None else labels[:2])
+    assert walk.shape == (2, 3, *x.shape[1:])
+    np.testing.assert_allclose(walk[:, 0], rebuilt[:2], atol=1e-5)
+    moved = model.traverse(x[:2], [0], [-1.0, 1.0], labels=None if labels is None else labels[:2])
+    assert moved.shape == (2, 1, 2, *x.shape[1:])
+    assert all(np.all(np.isfinite(part)) for part in (rebuilt, repaired, walk, moved))
 
 
 def test_labels_are_asked_for_and_checked(case):
@@ -220,19 +268,22 @@ def test_labels_are_asked_for_and_checked(case):
 
 
 def test_a_step_outside_fit_is_the_step_inside(case):
-    keras.utils.set_random_seed(2)
-    inside = case.model()
-    fit(inside, case)
-    keras.utils.set_random_seed(2)
+    inside = trained(case, jit_compile=False)
+    keras.utils.set_random_seed(3)
     outside = case.model()
-    x, labels = case.data()
-    for batch in batches_of(x, labels, bare=False):
-        logs = outside.train_step(batch)
-    assert set(logs) == set(outside.terms)
-    assert_same(everything(inside), everything(outside), rtol=1e-4, atol=1e-5)
+    x, labels = examples_of(case, WHOLE)
+    history = {term: [] for term in outside.terms}
+    for _ in range(2):
+        outside.reset_metrics()
+        for batch in batches_of(x, labels, bare=False):
+            logs = outside.train_step(batch)
+        assert set(logs) == set(outside.terms)
+        for term, numbers in history.items():
+            numbers.append(float(logs[term]))
+    assert_same_run(inside, (history, everything(outside)))
 
 
-@pytest.mark.parametrize("case", [CASES[1], CASES[-1]], ids=["no_labels", "labels"])
+@pytest.mark.parametrize("case", [UNLABELLED, LABELLED], ids=["no_labels", "labels"])
 def test_batch_by_batch_is_fit(case):
     """`train_on_batch` and `test_on_batch`, as of any Keras model."""
     keras.utils.set_random_seed(2)
@@ -255,45 +306,54 @@ def test_batch_by_batch_is_fit(case):
 # -- Ways to run: all the same numbers ------------------------------------------------------------
 
 
-def trained(case, epochs=2, **compile_options):
-    keras.utils.set_random_seed(3)
-    model = case.model(**compile_options)
-    history = fit(model, case, epochs=epochs)
-    return history, everything(model)
-
-
 def assert_same_run(first, second):
+    assert first[0].keys() == second[0].keys()
     for term in first[0]:
         np.testing.assert_allclose(first[0][term], second[0][term], rtol=1e-4, err_msg=term)
     # Adam turns rounding into whole steps where a gradient is zero: 0.1 x rate x steps.
     assert_same(first[1], second[1], rtol=1e-3, atol=0.1 * 1e-2 * 6)
 
 
-def test_jit_agrees_with_no_jit(case, recwarn):
-    assert_same_run(trained(case, jit_compile=False), trained(case, jit_compile=True))
-    assert not [w for w in recwarn if "cannot be captured" in str(w.message)]
+WAYS = {
+    "jit": {"jit_compile": True},
+    "eager": {"run_eagerly": True},
+    "two_steps_a_call": {"jit_compile": False, "steps_per_execution": 2},
+    "two_steps_a_call_jit": {"jit_compile": True, "steps_per_execution": 2},
+}
 
 
-def test_eager_agrees(case):
-    assert_same_run(trained(case, jit_compile=False), trained(case, run_eagerly=True))
+@pytest.mark.parametrize("way", ["jit", "eager", "two_steps_a_call_jit"])
+def test_every_way_to_run_gives_the_same_numbers(case, way):
+    assert_same_run(trained(case, jit_compile=False), trained(case, **WAYS[way]))
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
-def test_several_steps_a_call_agree_with_one(case, jit):
-    one = trained(case, jit_compile=jit)
-    two = trained(case, jit_compile=jit, steps_per_execution=2)
-    assert_same_run(one, two)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("case", CROSSED, ids=lambda case: case.name)
+def test_every_way_takes_a_short_batch(case, way):
+    expected = trained(case, EXAMPLES, jit_compile=False)
+    assert_same_run(expected, trained(case, EXAMPLES, **WAYS[way]))
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
-@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+# Each case in both precisions and both ways to run.
+PRECISIONS = [(case, "mixed_bfloat16", False) for case in CASES]
+PRECISIONS += [(case, "mixed_float16", True) for case in CASES]
+PRECISIONS += [(case, "mixed_bfloat16", True) for case in CROSSED]
+PRECISIONS += [(case, "mixed_float16", False) for case in CROSSED]
+
+
+@pytest.mark.parametrize(
+    "case, policy, jit",
+    PRECISIONS,
+    ids=[f"{case.name}-{policy}-{'jit' if jit else 'plain'}" for case, policy, jit in PRECISIONS],
+)
 def test_mixed_precision_trains(case, policy, jit):
     keras.config.set_dtype_policy(policy)
     model = case.model(jit_compile=jit)
-    assert (model.optimizer.loss_scale is not None) == (policy == "mixed_float16")
+    scaled = policy == "mixed_float16"
+    assert (model.optimizer.loss_scale is not None) == scaled
     before = values(model.trainable_variables)
     # The loss scale starts at 2^15 and halves until nothing overflows: ten steps or so.
-    history = fit(model, case, epochs=8)
+    history = fit(model, case, epochs=8 if scaled else 1, examples=WHOLE)
     assert_terms(model, history)
     after = values(model.trainable_variables)
     moved = [path for path in before if not np.array_equal(before[path], after[path])]
@@ -306,8 +366,7 @@ def test_mixed_precision_trains(case, policy, jit):
 
 
 def test_a_saved_model_is_the_same_model_and_trains_on_alike(case, tmp_path):
-    model = case.model()
-    fit(model, case)
+    model, _, _ = fitted(case)
     path = tmp_path / "model.keras"
     model.save(path)
     loaded = keras.saving.load_model(path)
@@ -321,7 +380,7 @@ def test_a_saved_model_is_the_same_model_and_trains_on_alike(case, tmp_path):
             np.testing.assert_array_equal(value, kept, err_msg=path)
     samples = [ops.convert_to_numpy(m.sample(5, seed=1)) for m in (model, loaded)]
     np.testing.assert_array_equal(*samples)
-    first, second = fit(model, case), fit(loaded, case)
+    first, second = fit(model, case, examples=WHOLE), fit(loaded, case, examples=WHOLE)
     for term in first:
         np.testing.assert_allclose(first[term], second[term], rtol=1e-5, err_msg=term)
 
@@ -334,10 +393,10 @@ def test_a_config_builds_the_same_model(case):
 
 
 def test_call_is_what_is_predicted(case):
-    model = case.model()
+    model, _, _ = fitted(case)
     x, labels = case.data(6)
     shape = x.shape
-    if isinstance(model, keras_gen.models.GAN):
+    if case.from_noise:
         x = np.random.default_rng(0).normal(size=(6, model.latent_dim)).astype("float32")
     inputs = x if labels is None else (x, labels)
     predicted = model.predict(inputs, verbose=0, batch_size=4)
@@ -346,4 +405,4 @@ def test_call_is_what_is_predicted(case):
 
 
 def test_the_toy_is_what_the_suite_says():
-    assert EXAMPLES % BATCH == 8
+    assert EXAMPLES % BATCH == 8 and WHOLE < EXAMPLES
