@@ -5,6 +5,9 @@ section 3.3), written in int32 `keras.ops`: wrap-around adds, xor, rotations. A 
 function of (seed, call, element): it traces, it can be saved as one integer, and it resumes.
 """
 
+import contextlib
+import random
+
 import keras
 from keras import ops
 
@@ -12,6 +15,7 @@ from keras_gen import engine
 
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 KEY_PARITY = 0x1BD11BDA
+BITS = {"float16": 11, "bfloat16": 8}  # of a number's significand
 
 
 def _int32(word):
@@ -152,12 +156,16 @@ class Stream:
 
         Args:
             shape: Shape of the result, a tuple.
-            dtype: Float dtype of the result; drawn in float32.
+            dtype: Float dtype of the result; drawn in float32. In one of fewer bits no number is
+                rounded up to 1.
 
         Returns:
             Tensor of that shape and dtype.
         """
-        return ops.cast(to_open_unit_interval(self.words(shape)), dtype)
+        numbers = to_open_unit_interval(self.words(shape))
+        if dtype in BITS:
+            numbers = ops.minimum(numbers, 1.0 - 2.0 ** -BITS[dtype])
+        return ops.cast(numbers, dtype)
 
     def normal(self, shape, dtype="float32"):
         """Standard normal numbers: `sqrt(-2 log u1) cos(2 pi u2)` and its sine twin.
@@ -185,3 +193,22 @@ class Stream:
             int32 tensor of that shape.
         """
         return below(self.words(shape), high)
+
+
+@contextlib.contextmanager
+def seeded_weights(seed):
+    """Inside it, Keras draws the same initial weights for the same seed; nothing else is seeded.
+
+    Keras takes the seeds of initializers and dropout layers from Python's `random`. Its own
+    `set_random_seed` sets NumPy's and the backends' global seeds as well, for good, and imports
+    TensorFlow on every backend, which takes seconds.
+
+    Args:
+        seed: An integer.
+    """
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)

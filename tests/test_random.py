@@ -97,6 +97,14 @@ def test_the_extreme_words_stay_inside_the_open_interval_and_below_the_bound():
         assert integers.min() == 0 and integers.max() == high - 1
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_no_number_of_few_bits_is_rounded_up_to_one(dtype):
+    """A pixel of 1 is drawn by `u < 1`: of 65,536 numbers 128 would be 1 in bfloat16."""
+    numbers = ops.cast(Stream(3).uniform((2**16,), dtype), "float32")
+    numbers = ops.convert_to_numpy(numbers)
+    assert 0 < numbers.min() and numbers.max() == 1 - 2.0 ** -{"float16": 11, "bfloat16": 8}[dtype]
+
+
 def test_moments_and_independence_of_calls():
     stream = Stream(5)
     a, b = (ops.convert_to_numpy(stream.normal((200_000,))) for _ in range(2))

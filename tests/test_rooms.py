@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "schedules": set(),
     "networks": {"engine", "random"},
     "samplers": {"schedules"},
-    "priors": {"engine", "losses", "models", "networks", "random"},
+    "priors": {"data", "engine", "losses", "models", "networks", "random"},
     "models": {"engine", "losses", "optimizers", "random", "samplers", "schedules"},
     "checkpoints": {"callbacks"},
     "runs": {"callbacks", "checkpoints"},

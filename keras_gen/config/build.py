@@ -2,7 +2,6 @@
 
 import contextlib
 import math
-import random
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +11,7 @@ from keras_gen.config import files, schema
 from keras_gen.config.errors import ConfigError
 from keras_gen.models import FAMILIES
 from keras_gen.networks import BUILDERS
+from keras_gen.random import seeded_weights
 
 OPTIMIZERS = {
     "adam": keras.optimizers.Adam,
@@ -93,7 +93,7 @@ def build_model(recipe, dataset):
     options = schema.options_of(config)
     if options.get("num_classes") is not None:
         options["num_classes"] = _classes(options["num_classes"], dataset, recipe.name)
-    with _seeded(config.train.seed), _policy(config.train.precision):
+    with seeded_weights(config.train.seed), _policy(config.train.precision):
         shapes = family.sockets(dataset.shape, **options)
         networks = {}
         for socket, (network, settings) in schema.sockets_of(config).items():
@@ -200,21 +200,6 @@ def _schedule(section, epochs, steps):
     return schedules.CosineDecay(
         0.0, falling, alpha=floor, warmup_target=section.peak, warmup_steps=warmup
     )
-
-
-@contextlib.contextmanager
-def _seeded(seed):
-    """The same initial weights for the same seed.
-
-    Keras draws the seeds of initializers and dropout layers from Python's `random`. Its own
-    `set_random_seed` imports TensorFlow on every backend, which takes seconds.
-    """
-    before = random.getstate()
-    random.seed(seed)
-    try:
-        yield
-    finally:
-        random.setstate(before)
 
 
 @contextlib.contextmanager

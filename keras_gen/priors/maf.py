@@ -1,13 +1,13 @@
 """The masked autoregressive flow: a density of exact likelihood over codes."""
 
-import keras
 import numpy as np
 from keras import ops
 
 from keras_gen.losses import gaussian_log_density
 from keras_gen.models.base import GenerativeModel
 from keras_gen.networks import made
-from keras_gen.priors.prior import Prior, parts_of
+from keras_gen.priors.prior import TrainedPrior, parts_of
+from keras_gen.random import seeded_weights
 
 
 class Flow(GenerativeModel):
@@ -61,7 +61,7 @@ class Flow(GenerativeModel):
         return u
 
 
-class MAF(Prior):
+class MAF(TrainedPrior):
     """Masked autoregressive flow over codes, which are brought to mean 0 and deviation 1 first.
 
     Args:
@@ -70,7 +70,7 @@ class MAF(Prior):
         epochs: Passes over the codes.
         batch_size: Codes a step.
         learning_rate: Of Adam.
-        seed: Of the posterior's samples, the weights and the training.
+        seed: Of the posterior's samples, the weights and the order of the codes.
 
     Reference:
         Papamakarios et al. 2017, "Masked Autoregressive Flow for Density Estimation".
@@ -86,27 +86,22 @@ class MAF(Prior):
         *,
         seed: int = 0,
     ):
-        super().__init__(seed=seed)
+        super().__init__(epochs, batch_size, learning_rate, seed)
         if isinstance(layers, bool) or not isinstance(layers, int) or layers < 1:
             raise ValueError(f"layers must be an integer of at least 1; got {layers!r}.")
         self.layers = layers
         self.units = tuple(units)
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
 
     def fit_codes(self, codes):
         self.mean, self.deviation = codes.mean(0), np.maximum(codes.std(0), 1e-6)
         size = codes.shape[1]
-        keras.utils.set_random_seed(self.seed)
-        networks = [
-            made((size,), (2 * size,), units=self.units, name=f"layer_{i}")
-            for i in range(self.layers)
-        ]
+        with seeded_weights(self.seed):
+            networks = [
+                made((size,), (2 * size,), units=self.units, name=f"layer_{i}")
+                for i in range(self.layers)
+            ]
         self.flow = Flow(networks, seed=self.seed)
-        self.flow.compile(keras.optimizers.Adam(self.learning_rate))
-        standard = (codes - self.mean) / self.deviation
-        self.flow.fit(standard, batch_size=self.batch_size, epochs=self.epochs, verbose=0)
+        self.train(self.flow, (codes - self.mean) / self.deviation)
 
     def draw(self, count, rng):
         u = rng.normal(size=(count, len(self.mean))).astype("float32")

@@ -1,12 +1,13 @@
 """An autoregressive prior over the codes of a quantized autoencoder."""
 
-import keras
 import numpy as np
 from keras import ops
 
+from keras_gen.models.autoencoders.grid_codes import GridCodes
 from keras_gen.models.base import GenerativeModel
 from keras_gen.networks import pixel_cnn
-from keras_gen.priors.prior import Prior, parts_of
+from keras_gen.priors.prior import TrainedPrior, parts_of
+from keras_gen.random import seeded_weights
 
 
 class CodeModel(GenerativeModel):
@@ -14,10 +15,15 @@ class CodeModel(GenerativeModel):
 
     `loss = -log p(k) = -sum over the places i of log softmax(network(k))_i[k_i]`, nats a grid
 
+    Where each place of the grid has several levels, they stand beside each other in its row, and a
+    code is shown to the network as one of `levels * size`: which level it is of says which comes
+    next.
+
     Args:
-        network: `(batch, rows, columns, size) -> (batch, rows, columns, size)`: logits of each
-            place from the places before it.
-        size: Number of codes.
+        network: `(batch, rows, columns, levels * size) -> (batch, rows, columns, size)`: logits of
+            each place from the places before it.
+        size: Number of codes of a level.
+        levels: Columns that are levels of one place.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
     Reference:
@@ -26,10 +32,11 @@ class CodeModel(GenerativeModel):
 
     terms = ("loss",)
 
-    def __init__(self, network, *, size: int, **kwargs):
+    def __init__(self, network, *, size: int, levels: int = 1, **kwargs):
         super().__init__(**kwargs)
         self.network = network
         self.size = size
+        self.levels = levels
 
     def objective(self, x, noise, labels, training):
         return -ops.mean(self.log_density(x, training)), {}
@@ -42,11 +49,13 @@ class CodeModel(GenerativeModel):
 
     def logits(self, x, training=False):
         """Of each place `(batch, rows, columns, size)`, by the places before it."""
-        shown = ops.one_hot(ops.cast(x, "int32"), self.size, dtype=self.compute_dtype)
+        level = ops.arange(x.shape[-1], dtype="int32") % self.levels
+        told = ops.cast(x, "int32") + self.size * level
+        shown = ops.one_hot(told, self.levels * self.size, dtype=self.compute_dtype)
         return self.network(shown, training=training)
 
 
-class PixelCNN(Prior):
+class PixelCNN(TrainedPrior):
     """A PixelCNN over the indices of a `VQVAE`, `ResidualVQVAE` or `FSQ`.
 
     The levels of a residual quantization are read place by place, coarse to fine.
@@ -57,7 +66,7 @@ class PixelCNN(Prior):
         epochs: Passes over the codes.
         batch_size: Grids a step.
         learning_rate: Of Adam.
-        seed: Of the weights and the training.
+        seed: Of the weights and the order of the codes.
 
     Reference:
         van den Oord et al. 2017, "Neural Discrete Representation Learning", section 3.3.
@@ -75,36 +84,38 @@ class PixelCNN(Prior):
         *,
         seed: int = 0,
     ):
-        super().__init__(seed=seed)
+        super().__init__(epochs, batch_size, learning_rate, seed)
         self.width = width
         self.blocks = blocks
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
 
-    def codes_of(self, model, x, labels):
-        if not hasattr(model, "decode_codes"):
+    def fit(self, model, x, labels=None):
+        if not isinstance(model, GridCodes):
             raise TypeError(
                 f"PixelCNN is fitted to indices of codes; {type(model).__name__} has none. Give it "
                 "a VQVAE, ResidualVQVAE or FSQ, or take another prior."
             )
-        self.size = model.codebook_size
-        parts = [ops.convert_to_numpy(model.codes(x[part])) for part in parts_of(len(x))]
-        return np.concatenate(parts)
+        self.size, self.levels = model.codebook_size, model.levels
+        return super().fit(model, x, labels)
+
+    def codes_of(self, model, x, stream, labels):
+        return model.codes(x)
 
     def examples_of(self, codes, stream, labels):
         return self.model.decode_codes(codes)
 
     def fit_codes(self, codes):
-        rows = self.code_shape[0]
+        places = self.code_shape[:-1] if self.levels > 1 else self.code_shape
+        rows, *_ = (*places, 1)  # a vector has one place
         self.grid = (rows, codes.shape[1] // rows)
-        ends = (*self.grid, self.size)
-        keras.utils.set_random_seed(self.seed)
-        network = pixel_cnn(ends, ends, width=self.width, blocks=self.blocks)
-        self.code_model = CodeModel(network, size=self.size, seed=self.seed)
-        self.code_model.compile(keras.optimizers.Adam(self.learning_rate))
-        grids = codes.reshape(-1, *self.grid).astype("float32")
-        self.code_model.fit(grids, batch_size=self.batch_size, epochs=self.epochs, verbose=0)
+        with seeded_weights(self.seed):
+            network = pixel_cnn(
+                (*self.grid, self.levels * self.size),
+                (*self.grid, self.size),
+                width=self.width,
+                blocks=self.blocks,
+            )
+        self.code_model = CodeModel(network, size=self.size, levels=self.levels, seed=self.seed)
+        self.train(self.code_model, codes.reshape(-1, *self.grid).astype("float32"))
 
     def draw(self, count, rng):
         """Place by place, `argmax(logits + gumbel)`: one pass of the network each."""

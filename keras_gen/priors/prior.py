@@ -2,10 +2,15 @@
 
 import math
 
+import keras
 import numpy as np
 from keras import ops
 
 from keras_gen import engine
+from keras_gen.data.batches import Batches
+from keras_gen.data.dataset import ArrayPixels, Dataset
+from keras_gen.models.autoencoders.latents import Latents
+from keras_gen.random import Stream
 
 AT_ONCE = 256  # examples that are encoded or decoded together
 
@@ -31,7 +36,8 @@ class Prior:
         """Fit the density to one sample of each example's posterior.
 
         Args:
-            model: A trained model with `encode` and `decode`.
+            model: A trained autoencoder: of a family, or of a class of yours that has
+                `keras_gen.models.autoencoders.Latents` among its bases.
             x: `(examples, ...)` in the data's range.
             labels: int `(examples,)` of a conditional model.
 
@@ -41,12 +47,18 @@ class Prior:
         Raises:
             TypeError: The model has no codes.
         """
-        if not (hasattr(model, "encode") and hasattr(model, "decode")):
+        if not isinstance(model, Latents):
             raise TypeError(
-                f"{type(self).__name__} is fitted to codes; {type(model).__name__} has no encode "
-                "and decode. Give it an autoencoder."
+                f"{type(self).__name__} is fitted to codes; {type(model).__name__} has none. Give "
+                "it an autoencoder."
             )
-        codes = self.codes_of(model, x, labels)
+        stream, codes = Stream(self.seed), []
+        with engine.sampling():
+            for part in parts_of(len(x)):
+                own = None if labels is None else ops.convert_to_tensor(labels[part], "int32")
+                examples = ops.convert_to_tensor(x[part], "float32")
+                codes.append(ops.convert_to_numpy(self.codes_of(model, examples, stream, own)))
+        codes = np.concatenate(codes).astype(self.dtype)
         self.code_shape = codes.shape[1:]
         self.fit_codes(codes.reshape(len(codes), -1))
         self.model = model
@@ -58,13 +70,14 @@ class Prior:
         Args:
             count: Number of examples.
             seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: int `(count,)` of a conditional model.
+            labels: Of a conditional model: class numbers, repeated in turn; all where `None`.
 
         Returns:
             NumPy float32 `(count, ...)` in the range of the data.
         """
         codes = self.sample_codes(count, seed)
-        stream = self.model.sampling_stream(seed) if hasattr(self.model, "emit") else None
+        labels = self.model.sampling_labels(count, labels)
+        stream = self.model.sampling_stream(seed)
         with engine.sampling():
             parts = [
                 self.examples_of(codes[part], stream, None if labels is None else labels[part])
@@ -87,15 +100,13 @@ class Prior:
             raise ValueError(f"codes must be (count, *{self.code_shape}); got {codes.shape}.")
         return self.density(codes.reshape(len(codes), -1))
 
-    def codes_of(self, model, x, labels):
-        """What the density is fitted to: one sample of each example's posterior."""
-        return sampled_codes(model, x, labels, np.random.default_rng(self.seed))
+    def codes_of(self, model, x, stream, labels):
+        """What the density is fitted to, of a few examples: a sample of the posterior of each."""
+        return model.draw_codes(x, stream, labels)
 
     def examples_of(self, codes, stream, labels):
         """Codes `(count, *code_shape)` decoded; a random stream for the model's own noise."""
-        if hasattr(self.model, "emit"):
-            return self.model.emit(codes, stream, labels)
-        return self.model.decode(codes, labels)
+        return self.model.emit(codes, stream, labels)
 
     def _check_fitted(self, name):
         if self.model is None:
@@ -116,16 +127,28 @@ class StandardNormal(Prior):
         return -0.5 * np.sum(np.square(codes) + math.log(2 * math.pi), axis=1)
 
 
-def sampled_codes(model, x, labels, rng):
-    """`mean + deviation * noise` of q(z | x) for each example, float32 `(examples, ...)`."""
-    codes = []
-    with engine.sampling():
-        for part in parts_of(len(x)):
-            own = None if labels is None else ops.convert_to_tensor(labels[part], "int32")
-            encoded = model.encode(ops.convert_to_tensor(x[part], "float32"), own)
-            mean, deviation = (np.asarray(ops.convert_to_numpy(e), "float32") for e in encoded)
-            codes.append(mean + deviation * rng.normal(size=mean.shape).astype("float32"))
-    return np.concatenate(codes)
+class TrainedPrior(Prior):
+    """A prior that is a small model of its own, trained on the codes.
+
+    Args:
+        epochs: Passes over the codes.
+        batch_size: Codes a step.
+        learning_rate: Of Adam.
+        seed: Of the posterior's samples, the weights and the order of the codes.
+    """
+
+    def __init__(self, epochs, batch_size, learning_rate, seed):
+        super().__init__(seed=seed)
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+
+    def train(self, model, codes):
+        """Fit a `GenerativeModel` to float32 codes, in an order that is new in each epoch."""
+        model.compile(keras.optimizers.Adam(self.learning_rate))
+        source = Dataset("codes", "train", ArrayPixels(codes, limits=None), value_range=None)
+        batches = Batches(source, self.batch_size, shuffle_seed=self.seed)
+        model.fit(batches, epochs=self.epochs, verbose=0)
 
 
 def parts_of(count):

@@ -8,6 +8,7 @@ from toys import linear, number, numpy
 
 from keras_gen.models import HierarchicalVAE
 from keras_gen.models.autoencoders.hierarchical_vae import precision_weighted
+from keras_gen.random import Stream
 
 
 def small(**options):
@@ -84,6 +85,15 @@ def test_the_weights_of_samples():
         expected = p1.logpdf(z1).sum(1) + stats.norm.logpdf(z2).sum(1) - nats
         expected -= q1.logpdf(z1).sum(1) + q2.logpdf(z2).sum(1)
         np.testing.assert_allclose(found[:, sample], expected, rtol=1e-4)
+
+
+def test_a_code_is_drawn_through_both_layers():
+    model = small()
+    x = np.random.default_rng(3).integers(0, 2, (6, 5)).astype("float32")
+    stream = Stream(5)
+    lower, upper = (numpy(stream.normal((6, 1, n)))[:, 0] for n in (3, 2))
+    _, _, _, z1, _, _ = by_hand(model, x, lower, upper)
+    np.testing.assert_allclose(numpy(model.draw_codes(x, Stream(5))), z1, rtol=1e-4)
 
 
 @pytest.mark.parametrize(

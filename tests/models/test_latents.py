@@ -34,6 +34,8 @@ def test_a_mask_keeps_what_is_known():
     np.testing.assert_allclose(numpy(doubling.reconstruct(x)), [[3.0, 18.0]])
     np.testing.assert_allclose(numpy(doubling.reconstruct(x, mask=[[1, 0]])), [[3.0, 11.0]])
     np.testing.assert_allclose(numpy(doubling.reconstruct(x, mask=[1, 0])), [[3.0, 11.0]])
+    lost = np.array([[3.0, np.nan]], "float32")
+    np.testing.assert_allclose(numpy(doubling.reconstruct(lost, mask=[1, 0])), [[3.0, 11.0]])
     with pytest.raises(ValueError, match=r"mask must have the shape of the examples, \(1, 2\), or"):
         doubling.reconstruct(x, mask=np.ones((3,)))
 

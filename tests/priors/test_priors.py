@@ -6,8 +6,10 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from keras_gen import engine, priors
+from keras_gen import GenerativeModel, engine, priors
 from keras_gen.models import GAN
+from keras_gen.models.autoencoders import Latents
+from keras_gen.models.autoencoders.grid_codes import GridCodes
 from keras_gen.networks import made, mlp, pixel_cnn
 from keras_gen.priors.maf import Flow
 
@@ -16,10 +18,11 @@ MEAN = np.array([1.0, -2.0, 0.5])
 TRUTH = stats.multivariate_normal(MEAN, COVARIANCE)
 
 
-class Codes:
+class Codes(Latents, GenerativeModel):
     """A model whose codes are its data: an encoder with a deviation, a decoder that doubles."""
 
     def __init__(self, deviation=0.0):
+        super().__init__()
         self.deviation = deviation
 
     def encode(self, x, labels=None):
@@ -138,15 +141,14 @@ def test_a_place_is_told_by_the_places_before_it_row_by_row():
 STAY, CHAIN = 0.7, 3  # the next code is the last one, or one of the two others
 
 
-class Indices:
+class Indices(GridCodes, GenerativeModel):
     """A quantized model whose data are its codes."""
 
     codebook_size = CHAIN
 
-    def encode(self, x, labels=None):
-        raise AssertionError("not what a density of indices is fitted to")
-
-    decode = encode
+    def __init__(self, levels=1):
+        super().__init__()
+        self.levels = levels
 
     def codes(self, x):
         return ops.cast(ops.convert_to_tensor(x), "int32")
@@ -175,7 +177,8 @@ def chain_nats(codes):
 def test_a_pixel_cnn_finds_the_probabilities_of_indices(shape):
     """A chain along a row: `KL(truth || prior)` on other draws, and how often a code stays."""
     prior = priors.PixelCNN(width=16, blocks=1, epochs=15, learning_rate=3e-3)
-    prior.fit(Indices(), chain(4000, shape, seed=0))
+    levels = shape[2] if len(shape) == 3 else 1
+    prior.fit(Indices(levels), chain(4000, shape, seed=0))
     held_out = chain(2000, shape, seed=1)
     gap = np.mean(chain_nats(held_out) - prior.log_prob(held_out))
     assert -0.01 < gap < 0.05
@@ -184,6 +187,57 @@ def test_a_pixel_cnn_finds_the_probabilities_of_indices(shape):
     flat = codes.reshape(3000, 6)
     assert (flat[:, 1:] == flat[:, :-1]).mean() == pytest.approx(STAY, abs=0.03)
     np.testing.assert_array_equal(prior.sample(3000, seed=0), 2.0 * codes)
+
+
+def test_a_pixel_cnn_is_told_which_level_a_code_is_of():
+    """Only the second level of a place follows the first: far from an edge, the place tells which.
+
+    With the truth known, `KL(truth || prior)` on other draws; a code may be any of `CHAIN` but for
+    a second level, which is its place's first level with probability `STAY`.
+    """
+
+    def pairs(count, seed):
+        rng = np.random.default_rng(seed)
+        first = rng.integers(0, CHAIN, (count, 1, 12))
+        other = (first + rng.integers(1, CHAIN, first.shape)) % CHAIN
+        return np.stack([first, np.where(rng.random(first.shape) < STAY, first, other)], axis=-1)
+
+    prior = priors.PixelCNN(width=8, blocks=0, epochs=8, learning_rate=1e-2)
+    prior.fit(Indices(levels=2), pairs(2000, seed=0))
+    held_out = pairs(1000, seed=1)
+    stays = held_out[..., 0] == held_out[..., 1]
+    second = np.where(stays, np.log(STAY), np.log((1 - STAY) / (CHAIN - 1)))
+    truth = (second - np.log(CHAIN)).sum(axis=(1, 2))
+    gap = np.mean(truth - prior.log_prob(held_out))
+    assert -0.01 < gap < 0.15
+
+
+@pytest.mark.parametrize("shape, levels", [((), 1), ((3,), 3), ((4,), 1), ((4, 2), 2)])
+def test_a_pixel_cnn_takes_codes_of_vectors_and_of_signals(shape, levels):
+    codes = np.random.default_rng(0).integers(0, CHAIN, (50, *shape))
+    prior = priors.PixelCNN(width=4, blocks=0, epochs=1).fit(Indices(levels), codes)
+    assert prior.sample_codes(7, seed=0).shape == (7, *shape)
+    assert prior.log_prob(codes).shape == (50,)
+    assert prior.grid[1] % levels == 0
+
+
+def test_fitting_leaves_the_users_random_numbers_alone():
+    np.random.seed(3)
+    expected = np.random.random(2)
+    np.random.seed(3)
+    first = np.random.random()
+    priors.MAF(1, units=(4,), epochs=1).fit(Codes(), drawn(20))
+    np.testing.assert_array_equal([first, np.random.random()], expected)
+
+
+@pytest.mark.parametrize("make", [priors.MAF, priors.TwoStageVAE], ids=lambda make: make.__name__)
+def test_the_same_seed_fits_the_same_density(make):
+    codes = [
+        make(units=(4,), epochs=2, seed=seed).fit(Codes(1.0), drawn(300)).sample_codes(5, seed=0)
+        for seed in (1, 1, 2)
+    ]
+    np.testing.assert_array_equal(codes[0], codes[1])
+    assert not np.array_equal(codes[0], codes[2])
 
 
 def test_a_pixel_cnn_is_refused_a_model_without_indices():
@@ -207,5 +261,5 @@ def test_wrong_input_is_named():
     with pytest.raises(ValueError, match=r"codes must be \(count, \*\(3,\)\); got \(2, 4\)"):
         priors.StandardNormal().fit(Codes(), drawn(5)).log_prob(np.zeros((2, 4)))
     gan = GAN(mlp((2,), (3,)), mlp((3,), (1,)), latent_dim=2)
-    with pytest.raises(TypeError, match="GAN has no encode and decode"):
+    with pytest.raises(TypeError, match="is fitted to codes; GAN has none"):
         priors.StandardNormal().fit(gan, drawn(5))

@@ -1,10 +1,13 @@
 """The VAE with a flow: its posterior is a normal bent by invertible steps."""
 
+import numpy as np
 from keras import ops
 
 from keras_gen.losses import reparameterized_log_density
 from keras_gen.models.autoencoders.gaussian_codes import GaussianCodes, reparameterize
 from keras_gen.models.base import GenerativeModel
+
+SPREAD_SAMPLES = 100  # of a posterior, by which `encode` tells its deviation
 
 
 class FlowVAE(GaussianCodes, GenerativeModel):
@@ -19,13 +22,13 @@ class FlowVAE(GaussianCodes, GenerativeModel):
         encoder: `(batch, height, width, channels) -> (batch, 2 * latent_dim + context)`: mean and
             log variance of z0, and what the flow is told.
         decoder: `(batch, latent_dim) -> (batch, height, width, channels)`: logits (Bernoulli) or
-            means (Gaussian).
+            means (Gaussian); with `variance="learned"` twice the channels, log variances last.
         flow: `(batch, latent_dim + context) -> (batch, latent_dim + 1)`: z, and the log of the
             absolute determinant of dz/dz0.
         latent_dim: Size of z.
         context: Numbers that the encoder tells the flow.
         likelihood: "bernoulli" (data in [0, 1]) or "gaussian".
-        variance: Of the Gaussian: a fixed positive number.
+        variance: Of the Gaussian: a fixed positive number, or "learned" for each pixel.
         binarize: Draw binary pixels with the grey levels as probabilities, anew in each step.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
@@ -45,7 +48,7 @@ class FlowVAE(GaussianCodes, GenerativeModel):
         latent_dim: int,
         context: int = 32,
         likelihood: str = "bernoulli",
-        variance: float = 1.0,
+        variance: float | str = 1.0,
         binarize: bool = False,
         **kwargs,
     ):
@@ -60,10 +63,11 @@ class FlowVAE(GaussianCodes, GenerativeModel):
         self.context = context
 
     @staticmethod
-    def sockets(data_shape, latent_dim, context=32, **_):
+    def sockets(data_shape, latent_dim, context=32, variance=1.0, **_):
+        plain = GaussianCodes.sockets(data_shape, latent_dim, variance=variance)
         return {
+            **plain,
             "encoder": (data_shape, (2 * latent_dim + context,)),
-            "decoder": ((latent_dim,), data_shape),
             "flow": ((latent_dim + context,), (latent_dim + 1,)),
         }
 
@@ -103,7 +107,21 @@ class FlowVAE(GaussianCodes, GenerativeModel):
         return z, ops.cast(log_determinant[:, 0], "float32")
 
     def encode(self, x, labels=None):
-        """Where the flow takes the mean of z0, and the deviation of z0: `(batch, latent_dim)`."""
-        mean, log_variance, context = self._described(ops.convert_to_tensor(x), False)
+        """Where the flow takes the mean of z0, and the deviation of 100 samples of z.
+
+        Returns:
+            Two tensors `(batch, latent_dim)`.
+        """
+        x = ops.convert_to_tensor(x)
+        mean, _, context = self._described(x, False)
         z, _ = self._moved(mean, context, False)
-        return z, ops.exp(0.5 * log_variance)
+        noise = np.random.default_rng(0).normal(size=(1, SPREAD_SAMPLES, self.latent_dim))
+        noise = ops.convert_to_tensor(noise, self.compute_dtype)
+        noise = ops.broadcast_to(noise, (ops.shape(x)[0], *noise.shape[1:]))
+        samples, _ = self.posterior_samples(x, noise)
+        return z, ops.std(samples, axis=1)
+
+    def draw_codes(self, x, stream, labels=None):
+        """One sample z of q(z | x) for each example, `(batch, latent_dim)`."""
+        noise = self.latent_noise(stream, ops.shape(x)[0], 1)
+        return self.posterior_samples(ops.convert_to_tensor(x), noise)[0][:, 0]

@@ -17,6 +17,8 @@ class GridCodes(PointCodes):
     be fitted to `codes(x)`.
     """
 
+    levels = 1  # codes of one place, along the last axis of the indices where it is not 1
+
     @staticmethod
     def grid_sockets(data_shape, size, downsampling):
         """The sockets of a grid of vectors of `size` numbers."""

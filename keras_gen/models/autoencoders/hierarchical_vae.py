@@ -91,8 +91,7 @@ class HierarchicalVAE(Latents, ImportanceWeighted, GenerativeModel):
             x = ops.cast(pixel_noise < x, x.dtype)
         hint, upper_mean, upper_log_variance = self.bottom_up(x, training)
         z2 = reparameterize(upper_mean, upper_log_variance, upper_noise)
-        expected = ops.split(self.upper_decoder(z2, training=training), 2, axis=-1)
-        mean, log_variance = precision_weighted(*hint, *expected)
+        expected, (mean, log_variance) = self.top_down(hint, z2, training)
         z1 = reparameterize(mean, log_variance, lower_noise)
         logits = self.decoder(z1, training=training)
         reconstruction = ops.mean(bernoulli_nll(x, logits))
@@ -111,6 +110,11 @@ class HierarchicalVAE(Latents, ImportanceWeighted, GenerativeModel):
         handed_up, hint = ops.split(self.encoder(x, training=training), [self.features], axis=-1)
         moments = self.upper_encoder(handed_up, training=training)
         return ops.split(hint, 2, axis=-1), *ops.split(moments, 2, axis=-1)
+
+    def top_down(self, hint, z2, training=False):
+        """Mean and log variance of p(z1 | z2), and those of q(z1 | x, z2)."""
+        expected = ops.split(self.upper_decoder(z2, training=training), 2, axis=-1)
+        return expected, precision_weighted(*hint, *expected)
 
     def log_weights(self, x, noise, labels=None):
         """`log p(x | z1) + log p(z1 | z2) + log p(z2) - log q(z1, z2 | x)`, `(batch, samples)`.
@@ -147,9 +151,16 @@ class HierarchicalVAE(Latents, ImportanceWeighted, GenerativeModel):
     def encode(self, x, labels=None):
         """Mean and deviation of z1 at the mean of z2, each `(batch, latent_dims[0])`."""
         hint, upper_mean, _ = self.bottom_up(ops.convert_to_tensor(x))
-        expected = ops.split(self.upper_decoder(upper_mean, training=False), 2, axis=-1)
-        mean, log_variance = precision_weighted(*hint, *expected)
+        _, (mean, log_variance) = self.top_down(hint, upper_mean)
         return mean, ops.exp(0.5 * log_variance)
+
+    def draw_codes(self, x, stream, labels=None):
+        """One sample z1 of q(z1 | x, z2), z2 one of q(z2 | x): `(batch, latent_dims[0])`."""
+        hint, *upper = self.bottom_up(ops.convert_to_tensor(x))
+        noise = self.latent_noise(stream, ops.shape(x)[0], 1)
+        lower_noise, upper_noise = (each[:, 0] for each in noise)
+        _, lower = self.top_down(hint, reparameterize(*upper, upper_noise))
+        return reparameterize(*lower, lower_noise)
 
     def decode(self, z, labels=None):
         """Mean of p(x | z1), probabilities in [0, 1], from codes `(batch, latent_dims[0])`."""

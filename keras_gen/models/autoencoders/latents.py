@@ -1,5 +1,6 @@
-"""What every autoencoder offers on its codes: reconstruct, interpolate, traverse."""
+"""What every autoencoder offers on its codes: reconstruct, draw, emit, interpolate, traverse."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -38,14 +39,44 @@ class Latents:
         if mask is None:
             mean, _ = self.encode(x, labels)
             return self.decode(mean, labels)
-        mask = ops.cast(ops.convert_to_tensor(mask), x.dtype)
+        mask = ops.convert_to_tensor(mask)
         if tuple(mask.shape) not in (tuple(x.shape), tuple(x.shape)[1:]):
             raise ValueError(
                 f"mask must have the shape of the examples, {tuple(x.shape)}, or of one of them, "
                 f"{tuple(x.shape)[1:]}; got {tuple(mask.shape)}."
             )
-        mean, _ = self.encode(mask * x, labels)
-        return mask * x + (1 - mask) * ops.cast(self.decode(mean, labels), x.dtype)
+        known = ops.cast(mask, "bool")
+        # Not `mask * x`: what is missing may be NaN.
+        mean, _ = self.encode(ops.where(known, x, ops.zeros_like(x)), labels)
+        return ops.where(known, x, ops.cast(self.decode(mean, labels), x.dtype))
+
+    def draw_codes(self, x, stream, labels=None):
+        """One sample of the posterior of each example: `mean + deviation * noise`.
+
+        Args:
+            x: `(batch, ...)` in the data's range.
+            stream: A `keras_gen.random.Stream`.
+            labels: int `(batch,)` of a conditional model.
+
+        Returns:
+            Codes as `decode` takes them.
+        """
+        mean, deviation = self.encode(x, labels)
+        noise = stream.normal(tuple(mean.shape), keras.backend.standardize_dtype(mean.dtype))
+        return mean + deviation * noise
+
+    def emit(self, z, stream, labels=None):
+        """One example of each code: `decode(z)`, or a draw where the model samples its own noise.
+
+        Args:
+            z: Codes as `decode` takes them.
+            stream: A `keras_gen.random.Stream`.
+            labels: int `(batch,)` of a conditional model.
+
+        Returns:
+            `(batch, ...)` in the data's range.
+        """
+        return self.decode(z, labels)
 
     def interpolate(self, start, end, steps=8, *, path="spherical", labels=None):
         """Decode the codes between those of two sets of examples.
