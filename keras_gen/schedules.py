@@ -99,12 +99,18 @@ def schedule(weight):
         A callable `step -> weight` with the attribute `end`.
 
     Raises:
-        ValueError: A negative weight, an unknown schedule, or one without its arguments.
+        ValueError: A negative weight, an unknown schedule, one without its arguments, or none of
+            these.
     """
     if isinstance(weight, numbers.Real):
         return Constant(weight)
-    if not isinstance(weight, dict):
+    if isinstance(weight, Schedule):
         return weight
+    if not isinstance(weight, dict):
+        raise ValueError(
+            "a weight must be a number, a schedule of keras_gen.schedules, or a dict such as "
+            f"{{'schedule': 'warm_up', 'steps': 1000}}; got {weight!r}."
+        )
     options = dict(weight)
     name = options.pop("schedule", None)
     if name not in SCHEDULES:

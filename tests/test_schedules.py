@@ -37,6 +37,7 @@ def test_a_config_names_a_schedule():
     "weight, message",
     [
         (-1.0, "a weight must not be negative; got -1.0"),
+        ("warm_up", "a weight must be a number, a schedule of keras_gen.schedules, or a dict"),
         ({"schedule": "warmup"}, "schedule must be one of 'warm_up', 'cyclical'; got 'warmup'"),
         ({"schedule": "warm_up"}, "schedule 'warm_up': .*steps"),
         ({"schedule": "warm_up", "steps": 0}, "steps must be an integer of at least 1; got 0"),

@@ -101,8 +101,7 @@ class ReconstructionGrid(_Grid):
         rebuilt = keras.ops.convert_to_numpy(
             self.model.reconstruct(self.x, self.labels, mask=self.mask)
         )
-        low = 0.0 if self.value_range is None else self.value_range[0]
-        shown = [] if self.mask is None else [np.where(self.mask, self.x, low)]
+        shown = [] if self.mask is None else [np.where(self.mask, self.x, 0.0)]
         return np.concatenate([self.x, *shown, rebuilt]), len(self.x)
 
 

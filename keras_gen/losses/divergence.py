@@ -1,4 +1,4 @@
-"""Divergences between distributions in closed form, in nats per example."""
+"""Divergences between distributions: closed forms in nats per example, and from two samples."""
 
 from keras import ops
 

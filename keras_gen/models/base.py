@@ -113,6 +113,13 @@ class GenerativeModel(Labelled, Logged, Averaging, SavedByArguments, Trainer, ke
         """Generate `count` examples."""
         raise TypeError(f"{type(self).__name__} does not define sample(count, seed, labels).")
 
+    def log_likelihood(self, x, samples=500, **options):
+        """`log p(x)` of examples, nats `(examples,)`, where the family has a likelihood."""
+        raise TypeError(
+            f"{type(self).__name__} has no likelihood of examples. Take a family that has one, as "
+            "VAE does."
+        )
+
     def player_variables(self, player):
         """Trainable variables that belong to a player: by default those of `self.<player>`."""
         if len(self.optimizer) == 1 and not isinstance(getattr(self, player, None), keras.Layer):

@@ -32,7 +32,7 @@ class Columns(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class GatedStep(keras.layers.Layer):
-    """`gate * z + (1 - gate) * m`, reversed, and `sum(log gate)`; `gate = sigmoid(s)`."""
+    """`gate * z + (1 - gate) * m`, reversed, and `sum(log gate)`; `gate = sigmoid(s + 1.5)`."""
 
     def call(self, z, told):
         m, s = ops.split(told, 2, axis=-1)
@@ -68,8 +68,8 @@ def inverse_autoregressive_flow(
 ) -> keras.Model:
     """Gated autoregressive steps, the order of the code reversed between them.
 
-    `z <- gate * z + (1 - gate) * m`, `gate = sigmoid(s)`, `m, s` of the codes before and the
-    context; `log |det| = sum(log gate)`
+    `z <- gate * z + (1 - gate) * m`, `gate = sigmoid(s + 1.5)`, `m, s` of the codes before
+    and the context; `log |det| = sum(log gate)`
 
     Args:
         input_shape: `(size + context,)`.

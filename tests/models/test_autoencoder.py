@@ -76,3 +76,9 @@ def test_sockets_and_an_unknown_reconstruction():
     }
     with pytest.raises(ValueError, match="reconstruction must be one of 'squared_error', 'bern"):
         Autoencoder(None, None, latent_dim=1, reconstruction="l2")
+
+
+def test_a_likelihood_is_asked_in_vain():
+    model = Autoencoder(constant(3, [0]), constant(1, np.zeros(3)), latent_dim=1)
+    with pytest.raises(TypeError, match="Autoencoder has no likelihood of examples. Take a family"):
+        model.log_likelihood(np.zeros((2, 3), "float32"))

@@ -32,6 +32,12 @@ def test_missing_pixels_are_zero_in_all_channels():
     assert not np.array_equal(spoilt(model, x), shown)
 
 
+def test_missing_numbers_of_a_vector_are_lost_one_by_one():
+    shown = spoilt(small(shape=(10,), missing=0.3), np.ones((600, 10), "float32"))
+    assert abs((shown == 0).mean() - 0.3) < 4 * np.sqrt(0.3 * 0.7 / 6000)
+    assert 0 < shown[:, 0].mean() < 1 and not np.any(np.all(shown == 0, axis=1))
+
+
 def test_a_hole_is_one_square_anywhere():
     shown = spoilt(small(hole=2), np.ones((400, 6, 6, 2), "float32"))
     corners = set()

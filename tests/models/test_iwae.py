@@ -10,8 +10,10 @@ from keras import ops
 from scipy import integrate, stats
 from toys import constant, linear, number, numpy
 
+from keras_gen import networks
 from keras_gen.losses import gaussian_log_density, importance_bound, reparameterized_log_density
-from keras_gen.models import IWAE, VAE
+from keras_gen.models import IWAE, VAE, VampVAE
+from keras_gen.models.autoencoders import likelihood
 
 W = np.array([[1.0, 1.0], [2.0, 0.0], [1.0, -1.0]])  # orthogonal columns: a diagonal posterior
 B, VARIANCE = np.array([0.5, -1.0, 2.0]), 0.3
@@ -64,7 +66,7 @@ def test_chunks_of_samples_are_one_sum(monkeypatch):
         return weights
 
     monkeypatch.setattr(VAE, "log_weights", kept)
-    monkeypatch.setattr(room, "VALUES_AT_ONCE", 4 * 4 * 3)
+    monkeypatch.setattr(room, "NUMBERS_AT_ONCE", 4 * 4 * 3)
     estimate = model.log_likelihood(x, samples=10, batch_size=4)
     assert [w.shape for w in seen] == [(4, 4), (4, 4), (4, 2), (3, 4), (3, 4), (3, 2)]
     weights = np.vstack([np.hstack(seen[:3]), np.hstack(seen[3:])])
@@ -195,6 +197,33 @@ def test_the_output_begins_at_the_mean_example():
     np.testing.assert_allclose(numpy(model.decode(np.ones((3, 2), "float32"))), expected, rtol=1e-5)
     with pytest.raises(ValueError, match=r"mean example has shape \(5,\), .* decoded \(4,\)"):
         model.start_at(np.zeros(5))
+
+
+@pytest.mark.parametrize(
+    "family, decoder, widest",
+    [
+        # The hidden layer is 300 wide, the data 3.
+        (IWAE, networks.mlp((2,), (3,), units=(300,)), 300),
+        # Each code stands beside 500 components.
+        (VampVAE, networks.mlp((2,), (3,), units=(8,)), 1000),
+        (IWAE, constant(2, np.zeros(3)), 3),
+    ],
+    ids=["wide_layer", "many_components", "wide_data"],
+)
+def test_a_chunk_of_a_likelihood_is_as_small_as_its_widest_tensor_asks(
+    family, decoder, widest, monkeypatch
+):
+    monkeypatch.setattr(likelihood, "NUMBERS_AT_ONCE", 30_000)
+    model, chunks = family(constant(3, np.zeros(4)), decoder, latent_dim=2), []
+    monkeypatch.setattr(
+        type(model),
+        "log_weights",
+        lambda self, x, noise, labels: chunks.append(noise.shape) or ops.zeros(noise.shape[:2]),
+    )
+    nats = model.log_likelihood(np.zeros((4, 3)), samples=3000, batch_size=4)
+    np.testing.assert_allclose(nats, 0.0, atol=1e-6)
+    assert sum(chunk[1] for chunk in chunks) == 3000
+    assert max(chunk[0] * chunk[1] * widest for chunk in chunks) in range(20_000, 30_001)
 
 
 PEAK = """

@@ -20,7 +20,8 @@ class DenoisingAutoencoder(FittedCodes, GenerativeModel):
         decoder: `(batch, latent_dim) -> (batch, height, width, channels)`.
         latent_dim: Size of the code; for repair it may be larger than the data.
         noise: Deviation of normal noise, in units of the data.
-        missing: Share of the pixels, in [0, 1), set to 0, all channels at once.
+        missing: Share of the pixels, in [0, 1), set to 0, all channels at once; of the numbers
+            where the data are vectors.
         hole: Side in pixels of a square set to 0, anywhere in the image.
         reconstruction: "squared_error" (data of any range, summed over the pixels) or
             "bernoulli" (data in [0, 1]; the decoder gives logits; nats an image).
@@ -75,7 +76,8 @@ class DenoisingAutoencoder(FittedCodes, GenerativeModel):
         added = self.noise * self.normal(ops.shape(x)) if self.noise else None
         known = None
         if self.missing:
-            pixels = self.uniform((*ops.shape(x)[:-1], 1))
+            *places, values = ops.shape(x)
+            pixels = self.uniform((*places, 1) if len(places) > 1 else (*places, values))
             known = ops.cast(pixels >= self.missing, x.dtype)
         if self.hole:
             around = self._around_a_hole(x)

@@ -25,12 +25,12 @@ class FactorVAE(GaussianCodes, GenerativeModel):
         encoder: `(batch, height, width, channels) -> (batch, 2 * latent_dim)`: mean and log
             variance of q(z | x).
         decoder: `(batch, latent_dim) -> (batch, height, width, channels)`: logits (Bernoulli) or
-            means (Gaussian).
+            means (Gaussian); with `variance="learned"` twice the channels, log variances last.
         discriminator: `(batch, latent_dim) -> (batch, 1)`: the log ratio, D before its sigmoid.
         latent_dim: Size of z.
         gamma: Weight of the total correlation.
         likelihood: "bernoulli" (data in [0, 1]) or "gaussian".
-        variance: Of the Gaussian: a fixed positive number.
+        variance: Of the Gaussian: a fixed positive number, or "learned" for each pixel.
         binarize: Draw binary pixels with the grey levels as probabilities, anew in each step.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
@@ -51,7 +51,7 @@ class FactorVAE(GaussianCodes, GenerativeModel):
         latent_dim: int,
         gamma: float = 10.0,
         likelihood: str = "bernoulli",
-        variance: float = 1.0,
+        variance: float | str = 1.0,
         binarize: bool = False,
         **kwargs,
     ):
@@ -67,12 +67,9 @@ class FactorVAE(GaussianCodes, GenerativeModel):
         self._loss = adversarial_loss("non_saturating")
 
     @staticmethod
-    def sockets(data_shape, latent_dim, **_):
-        return {
-            "encoder": (data_shape, (2 * latent_dim,)),
-            "decoder": ((latent_dim,), data_shape),
-            "discriminator": ((latent_dim,), (1,)),
-        }
+    def sockets(data_shape, latent_dim, variance=1.0, **_):
+        plain = GaussianCodes.sockets(data_shape, latent_dim, variance=variance)
+        return {**plain, "discriminator": ((latent_dim,), (1,))}
 
     def player_variables(self, player):
         """The encoder and the decoder are one player, "autoencoder"."""

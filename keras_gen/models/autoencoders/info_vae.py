@@ -22,14 +22,14 @@ class InfoVAE(GaussianCodes, GenerativeModel):
         encoder: `(batch, height, width, channels) -> (batch, 2 * latent_dim)`: mean and log
             variance of q(z | x).
         decoder: `(batch, latent_dim) -> (batch, height, width, channels)`: logits (Bernoulli) or
-            means (Gaussian).
+            means (Gaussian); with `variance="learned"` twice the channels, log variances last.
         latent_dim: Size of z.
         alpha: Weight of the mutual information of codes and examples, at most 1.
         divergence_weight: lambda: weight of the divergence of q(z) from the prior, at least
             `1 - alpha`.
         kernel: "rbf" or "imq" (sums of inverse multiquadratics, heavy tails).
         likelihood: "bernoulli" (data in [0, 1]) or "gaussian".
-        variance: Of the Gaussian: a fixed positive number.
+        variance: Of the Gaussian: a fixed positive number, or "learned" for each pixel.
         binarize: Draw binary pixels with the grey levels as probabilities, anew in each step.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
@@ -50,7 +50,7 @@ class InfoVAE(GaussianCodes, GenerativeModel):
         divergence_weight: float = 1000.0,
         kernel: str = "rbf",
         likelihood: str = "bernoulli",
-        variance: float = 1.0,
+        variance: float | str = 1.0,
         binarize: bool = False,
         **kwargs,
     ):

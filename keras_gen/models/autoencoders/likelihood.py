@@ -7,11 +7,11 @@ from keras import ops
 
 from keras_gen import engine
 
-VALUES_AT_ONCE = 2**22  # float32 numbers of one decoded chunk: 17 MB
+NUMBERS_AT_ONCE = 2**23  # float32 numbers of the widest tensor of one chunk: 34 MB
 
 
 class ImportanceWeighted:
-    """Placed before `GenerativeModel`: a model with `latent_noise` and `log_weights`.
+    """Placed before `GenerativeModel`: a model with `decoder`, `latent_noise` and `log_weights`.
 
     `latent_noise(stream, batch, samples)` draws what the samples of the posterior take, an array
     `(batch, samples, ...)` or a nest of them; `log_weights(x, noise, labels=None)` is
@@ -23,8 +23,8 @@ class ImportanceWeighted:
 
         `log(mean over k of p(x | z_k) p(z_k) / q(z_k | x))`, `z_k ~ q(z | x)`
 
-        The sum is kept as a running logarithm, a few samples of a batch at a time: memory does
-        not grow with `samples`.
+        The sum is kept as a running logarithm, a few samples of a batch at a time, as many as the
+        widest layer of the decoder allows: memory does not grow with `samples`.
 
         Args:
             x: `(examples, ...)` in the data's range; binary pixels for a Bernoulli decoder.
@@ -45,7 +45,7 @@ class ImportanceWeighted:
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
             raise ValueError(f"samples must be an integer of at least 1; got {samples!r}.")
         x = np.asarray(x, "float32")
-        at_once = max(1, VALUES_AT_ONCE // (batch_size * math.prod(x.shape[1:])))
+        at_once = max(1, NUMBERS_AT_ONCE // (batch_size * self.numbers_a_sample()))
         stream = self.sampling_stream(seed)
         totals = []
         with engine.sampling():
@@ -62,7 +62,22 @@ class ImportanceWeighted:
                 totals.append(total - math.log(samples))
         return np.concatenate(totals).astype("float32")
 
+    def numbers_a_sample(self):
+        """The most numbers that one sample of a posterior takes at once: the widest layer's."""
+        return widest_layer(self.decoder)
+
     def bits_per_dimension(self, x, samples=500, **options):
         """`-log p(x) / (dimensions * log 2)`, averaged: takes what `log_likelihood` takes."""
         nats = -self.log_likelihood(x, samples, **options)
         return float(np.mean(nats)) / (math.prod(np.shape(x)[1:]) * math.log(2.0))
+
+
+def widest_layer(network):
+    """Numbers an example of a network's widest layer; its output's where no layer tells its own."""
+    widest = math.prod(network.output_shape[1:])
+    for layer in network.layers:
+        try:
+            widest = max(widest, math.prod(layer.output.shape[1:]))
+        except (AttributeError, TypeError):  # called by a subclass, or of several outputs
+            continue
+    return widest

@@ -13,9 +13,10 @@ class VAEGAN(Latents, GenerativeModel):
     """Variational autoencoder whose decoder is also the generator of a GAN.
 
     `encoder_loss = KL(q(z | x) || N(0, I)) + distance`,
-    `decoder_loss = gamma * distance + generator_loss(D(decoder(z)), D(decoder(z_prior)))`,
-    `discriminator_loss = -(log D(x) + log(1 - D(decoder(z))) + log(1 - D(decoder(z_prior))))`,
-    `distance = -log N(F(x) | F(decoder(z)), I)`, `D = discriminator(F(.))`
+    `decoder_loss = gamma * distance - (log D(rebuilt) + log D(sampled)) / 2`,
+    `discriminator_loss = -log D(x) - (log(1 - D(rebuilt)) + log(1 - D(sampled))) / 2`,
+    `distance = -log N(F(x) | F(rebuilt), I)`, `D = discriminator(F(.))`, `rebuilt = decoder(z)`,
+    `sampled = decoder(z_prior)`
 
     Args:
         encoder: `(batch, height, width, channels) -> (batch, 2 * latent_dim)`: mean and log
@@ -31,7 +32,8 @@ class VAEGAN(Latents, GenerativeModel):
 
     Reference:
         Larsen et al. 2016, "Autoencoding beyond Pixels Using a Learned Similarity Metric",
-        equations 5 to 9 and algorithm 1, with the non-saturating loss for the decoder.
+        equations 5 to 9 and algorithm 1, with the non-saturating loss for the decoder, and the
+        two kinds of fakes, which the paper sums, averaged: as many as there are real images.
     """
 
     terms = ("discriminator_loss", "decoder_loss", "encoder_loss", "distance", "kl")
