@@ -207,7 +207,8 @@ def _time_epochs(contestant, calls, case, examples, step_ms, options):
     them cost over one: what `fit` does once, as copying the examples, is `fit_once_ms`.
     """
     per_call = options.steps_per_call
-    steps = min(max(FEWEST_EPOCH_STEPS, 1e3 * EPOCH_SECONDS / step_ms), MOST_EPOCH_STEPS)
+    seconds = min(EPOCH_SECONDS, options.seconds)
+    steps = min(max(FEWEST_EPOCH_STEPS, 1e3 * seconds / step_ms), MOST_EPOCH_STEPS)
     steps = per_call * math.ceil(steps / per_call)
     whole = examples[[i % len(examples) for i in range(steps * case.batch_size)]]
 

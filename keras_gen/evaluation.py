@@ -13,7 +13,6 @@ import numpy as np
 
 BATCH = 500  # images at a time
 LEAST_SHOWN = 75_000  # images a classifier is shown: small sets are passed more often
-LIKELIHOOD_IMAGES = 1000
 MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
 
 
@@ -25,14 +24,25 @@ class Trial:
         data: what has `.train` and `.test`, each a `keras_gen.data.Dataset`.
         samples: most examples to generate where a metric compares samples.
         importance_samples: of each posterior, where a metric estimates `log p(x)`.
+        likelihood_examples: most test examples, the first ones, of which it does.
         seed: of these samples.
     """
 
-    def __init__(self, model, data, *, samples=5000, importance_samples=500, seed=0):
+    def __init__(
+        self,
+        model,
+        data,
+        *,
+        samples=5000,
+        importance_samples=500,
+        likelihood_examples=1000,
+        seed=0,
+    ):
         self.model = model
         self.data = data
         self.samples = samples
         self.importance_samples = importance_samples
+        self.likelihood_examples = min(likelihood_examples, len(data.test))
         self.seed = seed
 
     @property
@@ -99,21 +109,19 @@ class Trial:
         return images if (low, high) == (0, 1) else (images - low) / (high - low)
 
 
-def evaluate(model, data, names, *, samples=5000, importance_samples=500, seed=0):
+def evaluate(model, data, names, **options):
     """Judges a trained model.
 
     Args:
         model: a trained `GenerativeModel`.
         data: what has `.train` and `.test`, each a `keras_gen.data.Dataset`.
         names: of `METRICS`.
-        samples: most examples to generate where a metric compares samples.
-        importance_samples: of each posterior, where a metric estimates `log p(x)`.
-        seed: of these samples.
+        **options: of a `Trial`.
 
     Returns:
         `{result: number}`; one metric may give several results.
     """
-    trial = Trial(model, data, samples=samples, importance_samples=importance_samples, seed=seed)
+    trial = Trial(model, data, **options)
     results = {}
     for name in names:
         results.update(METRICS[name].measure(trial))
@@ -175,7 +183,7 @@ def mixtures_nll(trial):
     from keras_gen import metrics
 
     train = trial.binary_train_images()
-    test = trial.binary_test_images(min(LIKELIHOOD_IMAGES, len(trial.data.test)))
+    test = trial.binary_test_images(trial.likelihood_examples)
     measures = (metrics.bernoulli_mixture_nll, metrics.gaussian_mixture_nll)
     return {measure.__name__: measure(train, test, seed=trial.seed) for measure in measures}
 
@@ -190,13 +198,13 @@ def elbo(trial):
 
 
 def log_likelihood(trial):
-    """`-log p(x)` in nats of the first 1,000 test images, by importance samples of each.
+    """`-log p(x)` in nats of the first test images, by importance samples of each.
 
     Pixels are binarized with the grey levels as probabilities, from a fixed seed: only there do
     nats mean something.
     """
-    count = min(LIKELIHOOD_IMAGES, len(trial.data.test))
-    return {"negative_log_likelihood": _nats(trial, count, trial.importance_samples)}
+    nats = _nats(trial, trial.likelihood_examples, trial.importance_samples)
+    return {"negative_log_likelihood": nats}
 
 
 def _nats(trial, count, samples):

@@ -129,6 +129,7 @@ def test_the_iwae_papers_configs_follow_its_section_5(name, k):
         assert (network.network, network.units) == ("mlp", [200, 200])
         assert (network.activation, network.kernel_initializer) == ("tanh", "glorot_uniform")
     assert train.start == "mean" and settings.evaluate.importance_samples == 5000
+    assert settings.evaluate.likelihood_examples == 10_000  # MNIST's whole test set: table 1
     assert settings.data.source == "tfds:mnist"
 
 

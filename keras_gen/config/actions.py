@@ -281,9 +281,7 @@ def _measure(recipe, folder, model, splits):
             model,
             splits,
             section.metrics,
-            samples=section.samples,
-            importance_samples=section.importance_samples,
-            seed=section.seed,
+            **section.model_dump(exclude={"metrics"}),
         )
     except ValueError as error:
         raise ConfigError(f"{recipe.name}: {error}") from error

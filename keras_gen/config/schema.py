@@ -168,11 +168,13 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    """`[evaluate]`: which numbers, from how many samples, and how many of each posterior."""
+    """`[evaluate]`: which numbers, from how many samples, and of a likelihood: of how many test
+    examples, by how many samples of each posterior."""
 
     metrics: list[Literal[tuple(evaluation.METRICS)]] = ["loss"]
     samples: PositiveInt = 5000
     importance_samples: PositiveInt = 500
+    likelihood_examples: PositiveInt = 1000
     seed: NonNegativeInt = 0
 
 
