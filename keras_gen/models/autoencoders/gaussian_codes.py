@@ -186,22 +186,6 @@ class GaussianCodes(Latents, ImportanceWeighted):
         output = ops.cast(self.decoded(ops.convert_to_tensor(z), labels), "float32")
         return ops.sigmoid(output) if self.likelihood == "bernoulli" else self.gaussian(output)[0]
 
-    def sample(self, count, seed=None, labels=None):
-        """Decode codes of the prior: means of p(x | z), or samples of it with `sample_noise`.
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Of a conditional model: class numbers, repeated in turn; all where `None`.
-
-        Returns:
-            `(count, height, width, channels)` float32: in [0, 1] for a Bernoulli, in the range
-            of the data for a Gaussian.
-        """
-        labels = self.sampling_labels(count, labels)
-        stream = self.sampling_stream(seed)
-        return self.emit(self.prior_codes(stream, count), stream, labels)
-
     def emit(self, z, stream, labels=None):
         """Examples of codes: means of p(x | z), or with `sample_noise` draws by a random stream."""
         if not self.sample_noise:

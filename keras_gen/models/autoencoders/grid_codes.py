@@ -47,17 +47,7 @@ class GridCodes(PointCodes):
         q = self.vectors(self.codes(x))
         return q, ops.zeros_like(q)
 
-    def sample(self, count, seed=None, labels=None):
-        """Decode codes that are drawn one by one, as often as each is used in training.
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Not taken by this family.
-
-        Returns:
-            `(count, height, width, channels)` float32, in the range of the data.
-        """
-        self.sampling_labels(count, labels)
+    def prior_codes(self, stream, count):
+        """Vectors of codes that are drawn one by one, as often as each is used in training."""
         shape = (count, *self.encoder.output_shape[1:-1])
-        return self.decode(self.vectors(self.draw_indices(self.sampling_stream(seed), shape)))
+        return self.vectors(self.draw_indices(stream, shape))

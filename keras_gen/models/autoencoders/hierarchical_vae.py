@@ -167,22 +167,11 @@ class HierarchicalVAE(Latents, ImportanceWeighted, GenerativeModel):
         logits = self.decoder(ops.convert_to_tensor(z), training=False)
         return ops.sigmoid(ops.cast(logits, "float32"))
 
-    def sample(self, count, seed=None, labels=None):
-        """Draw z2 from N(0, I), z1 from p(z1 | z2), and decode it: probabilities of the pixels.
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Not taken by this family.
-
-        Returns:
-            `(count, height, width, channels)` float32 in [0, 1].
-        """
-        self.sampling_labels(count, labels)
-        stream = self.sampling_stream(seed)
+    def prior_codes(self, stream, count):
+        """Codes z1 of p(z1 | z2), `(count, latent_dims[0])`, z2 of N(0, I), by a random stream."""
         lower, upper = (stream.normal((count, n), self.compute_dtype) for n in self.latent_dims)
         mean, log_variance = ops.split(self.upper_decoder(upper, training=False), 2, axis=-1)
-        return self.decode(reparameterize(mean, log_variance, lower))
+        return reparameterize(mean, log_variance, lower)
 
 
 def precision_weighted(mean, log_variance, other_mean, other_log_variance):

@@ -1,4 +1,4 @@
-"""What every autoencoder offers on its codes: reconstruct, draw, emit, interpolate, traverse."""
+"""What every autoencoder offers on its codes: reconstruct, sample, interpolate, traverse."""
 
 import keras
 import numpy as np
@@ -6,10 +6,11 @@ from keras import ops
 
 
 class Latents:
-    """Placed before `GenerativeModel`: a model with `encode` and `decode`.
+    """Placed before `GenerativeModel`: a model with `encode`, `decode` and `prior_codes`.
 
     `encode(x, labels=None) -> (mean, deviation)`, each `(batch, latent_dim)`; a deterministic
     encoder's deviation is zero. `decode(z, labels=None)` gives examples in the data's range.
+    `prior_codes(stream, count)` draws codes of the prior from a `keras_gen.random.Stream`.
     """
 
     def call(self, inputs, training=False):
@@ -77,6 +78,22 @@ class Latents:
             `(batch, ...)` in the data's range.
         """
         return self.decode(z, labels)
+
+    def sample(self, count, seed=None, labels=None):
+        """Codes of the prior, and an example of each.
+
+        Args:
+            count: Number of examples.
+            seed: Integer: the same examples each time; fresh ones where `None`.
+            labels: Of a conditional model: class numbers, repeated in turn; all where `None`.
+
+        Returns:
+            `(count, ...)` float32: in [0, 1] where the decoder gives logits, else in the range of
+            the data.
+        """
+        labels = self.sampling_labels(count, labels)
+        stream = self.sampling_stream(seed)
+        return self.emit(self.prior_codes(stream, count), stream, labels)
 
     def interpolate(self, start, end, steps=8, *, path="spherical", labels=None):
         """Decode the codes between those of two sets of examples.

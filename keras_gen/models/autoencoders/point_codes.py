@@ -1,4 +1,4 @@
-"""What autoencoders share that give each example one code: encode, decode, sample."""
+"""What autoencoders share that give each example one code: encode, decode, a prior."""
 
 from keras import ops
 
@@ -42,24 +42,9 @@ class PointCodes(Latents):
         output = ops.cast(self.decoder(ops.convert_to_tensor(code), training=False), "float32")
         return ops.sigmoid(output) if self.reconstruction == "bernoulli" else output
 
-    def sample(self, count, seed=None, labels=None):
-        """Decode codes that are drawn as those of the training examples lie.
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Not taken by this family.
-
-        Returns:
-            `(count, height, width, channels)` float32, in the range of the data.
-        """
-        self.sampling_labels(count, labels)
-        noise = self.sampling_stream(seed).normal((count, self.latent_dim))
-        return self.decode(self.prior_codes(noise))
-
-    def prior_codes(self, noise):
-        """Codes `(count, latent_dim)` from standard normal numbers."""
-        return noise
+    def prior_codes(self, stream, count):
+        """Codes of N(0, I), `(count, latent_dim)`, from a random stream."""
+        return stream.normal((count, self.latent_dim))
 
 
 class FittedCodes(PointCodes):
@@ -82,6 +67,7 @@ class FittedCodes(PointCodes):
         for moment, new in zip((self.code_mean, self.code_variance), new_moments, strict=True):
             moment.assign(CODE_MOMENTUM * moment + (1.0 - CODE_MOMENTUM) * new)
 
-    def prior_codes(self, noise):
-        """Codes `(count, latent_dim)` of the fitted normal from standard normal numbers."""
+    def prior_codes(self, stream, count):
+        """Codes of the fitted normal, `(count, latent_dim)`, from a random stream."""
+        noise = super().prior_codes(stream, count)
         return self.code_mean + ops.sqrt(self.code_variance) * noise

@@ -166,17 +166,6 @@ class VAEGAN(Latents, GenerativeModel):
         """Examples in the range of the decoder's output from codes `(batch, latent_dim)`."""
         return ops.cast(self.decoder(ops.convert_to_tensor(z), training=False), "float32")
 
-    def sample(self, count, seed=None, labels=None):
-        """Decode codes from the prior N(0, I).
-
-        Args:
-            count: Number of examples.
-            seed: Integer: the same examples each time; fresh ones where `None`.
-            labels: Not taken by this family.
-
-        Returns:
-            `(count, height, width, channels)` float32, in the range of the decoder's output.
-        """
-        self.sampling_labels(count, labels)
-        noise = self.sampling_stream(seed).normal((count, self.latent_dim), self.compute_dtype)
-        return self.decode(noise)
+    def prior_codes(self, stream, count):
+        """Codes of N(0, I), `(count, latent_dim)`, from a random stream."""
+        return stream.normal((count, self.latent_dim), self.compute_dtype)
