@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen import engine
+
 
 class Latents:
     """Placed before `GenerativeModel`: a model with `encode`, `decode` and `prior_codes`.
@@ -38,8 +40,8 @@ class Latents:
         """
         x = ops.convert_to_tensor(x)
         if mask is None:
-            mean, _ = self.encode(x, labels)
-            return self.decode(mean, labels)
+            with engine.sampling():
+                return self.decode(self.encode(x, labels)[0], labels)
         mask = ops.convert_to_tensor(mask)
         if tuple(mask.shape) not in (tuple(x.shape), tuple(x.shape)[1:]):
             raise ValueError(
@@ -48,8 +50,10 @@ class Latents:
             )
         known = ops.cast(mask, "bool")
         # Not `mask * x`: what is missing may be NaN.
-        mean, _ = self.encode(ops.where(known, x, ops.zeros_like(x)), labels)
-        return ops.where(known, x, ops.cast(self.decode(mean, labels), x.dtype))
+        shown = ops.where(known, x, ops.zeros_like(x))
+        with engine.sampling():
+            rebuilt = self.decode(self.encode(shown, labels)[0], labels)
+        return ops.where(known, x, ops.cast(rebuilt, x.dtype))
 
     def draw_codes(self, x, stream, labels=None):
         """One sample of the posterior of each example: `mean + deviation * noise`.
@@ -125,14 +129,15 @@ class Latents:
             raise ValueError(
                 f"start and end must have one shape; got {np.shape(start)} and {np.shape(end)}."
             )
-        a, b = (
-            np.asarray(ops.convert_to_numpy(self.encode(x, labels)[0]), "float32")
-            for x in (start, end)
-        )
-        points = [
-            ops.convert_to_numpy(self.decode(PATHS[path](a, b, t).astype("float32"), labels))
-            for t in np.linspace(0.0, 1.0, steps)
-        ]
+        with engine.sampling():
+            a, b = (
+                np.asarray(ops.convert_to_numpy(self.encode(x, labels)[0]), "float32")
+                for x in (start, end)
+            )
+            points = [
+                ops.convert_to_numpy(self.decode(PATHS[path](a, b, t).astype("float32"), labels))
+                for t in np.linspace(0.0, 1.0, steps)
+            ]
         return np.stack(points, axis=1)
 
     def traverse(self, x, latents=None, values=None, *, labels=None):
