@@ -132,7 +132,7 @@ def loss(trial):
     """Every term of the objective on the test images, as `test_<term>`.
 
     The noise is the same in each evaluation. The `test_loss` of a plain VAE is its -ELBO in nats an
-    image; `elbo` is that of any family.
+    image; `elbo` is that of any family that binarizes.
     """
     batches = trial.data.test.batches(BATCH, labels=trial.conditional)
     terms = trial.model.evaluate(batches, return_dict=True, verbose=0)

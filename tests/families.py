@@ -24,6 +24,7 @@ class Case:
     optimizers: dict  # {player: (Keras optimizer class name, options)}
     falling: str = "loss"  # the term that falls when the toy is learned; None: no such term
     value_range: tuple = (0.0, 1.0)
+    unbounded: bool = False  # nothing keeps what is decoded in the range
     labels: bool = False
     signals: bool = False  # (steps, channels) instead of images
     from_noise: bool = False  # what the model predicts from: `(batch, latent_dim)`, not examples
@@ -99,7 +100,9 @@ CONV_GAN = {
 }
 
 CASES = (
-    Case("autoencoder", lambda: fill(models.Autoencoder, VECTORS, latent_dim=4), ADAM),
+    Case(
+        "autoencoder", lambda: fill(models.Autoencoder, VECTORS, latent_dim=4), ADAM, unbounded=True
+    ),
     Case("vae", lambda: fill(models.VAE, VECTORS, latent_dim=4, binarize=True), ADAM),
     Case(
         "iwae",
@@ -124,6 +127,7 @@ CASES = (
             models.DenoisingAutoencoder, VECTORS, latent_dim=4, noise=0.1, missing=0.1, hole=2
         ),
         ADAM,
+        unbounded=True,
     ),
     Case(
         "vae_gan",
@@ -138,6 +142,7 @@ CASES = (
             for player in ("encoder", "decoder", "discriminator")
         },
         falling=None,
+        unbounded=True,
     ),
     Case(
         "beta_tcvae",
@@ -157,17 +162,34 @@ CASES = (
         ),
         ADAM,
         signals=True,
+        unbounded=True,
     ),
     Case(
         "vqvae_signal",
         lambda: fill(models.VQVAE, RESIDUALS, (SIDE, 1), **CODES, revive_after=5),
         ADAM,
         signals=True,
+        unbounded=True,
     ),
-    Case("wae", lambda: fill(models.WAE, VECTORS, latent_dim=4), ADAM),
-    Case("vqvae_ema", lambda: fill(models.VQVAE, VECTORS, **CODES, revive_after=5), ADAM),
-    Case("vqvae_loss", lambda: fill(models.VQVAE, VECTORS, **CODES, update="loss"), ADAM),
-    Case("fsq", lambda: fill(models.FSQ, VECTORS, levels=(5, 4, 3), downsampling=4), ADAM),
+    Case("wae", lambda: fill(models.WAE, VECTORS, latent_dim=4), ADAM, unbounded=True),
+    Case(
+        "vqvae_ema",
+        lambda: fill(models.VQVAE, VECTORS, **CODES, revive_after=5),
+        ADAM,
+        unbounded=True,
+    ),
+    Case(
+        "vqvae_loss",
+        lambda: fill(models.VQVAE, VECTORS, **CODES, update="loss"),
+        ADAM,
+        unbounded=True,
+    ),
+    Case(
+        "fsq",
+        lambda: fill(models.FSQ, VECTORS, levels=(5, 4, 3), downsampling=4),
+        ADAM,
+        unbounded=True,
+    ),
     Case(
         "residual",
         lambda: fill(
@@ -177,6 +199,7 @@ CASES = (
             levels=2,
         ),
         ADAM,
+        unbounded=True,
     ),
     Case(
         "factor_vae",
@@ -223,11 +246,13 @@ CASES = (
             "encoder": ("Adam", {"learning_rate": 1e-3}),
         },
         falling="reconstruction",
+        unbounded=True,
     ),
     Case(
         "rae_l2",
         lambda: fill(models.RegularizedAutoencoder, VECTORS, latent_dim=4, regularizer_weight=0.01),
         ADAM,
+        unbounded=True,
     ),
     Case(
         "rae_gradient_penalty",
@@ -239,6 +264,7 @@ CASES = (
             regularizer_weight=0.01,
         ),
         ADAM,
+        unbounded=True,
     ),
     Case(
         "rae_spectral",
@@ -250,6 +276,7 @@ CASES = (
             regularizer_weight=0.01,
         ),
         ADAM,
+        unbounded=True,
     ),
     Case(
         "vae_learned_variance_conv",
@@ -264,6 +291,7 @@ CASES = (
             variance="learned",
         ),
         ADAM,
+        unbounded=True,
     ),
     Case(
         "cvae",

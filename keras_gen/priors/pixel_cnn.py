@@ -1,5 +1,6 @@
 """An autoregressive prior over the codes of a quantized autoencoder."""
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -20,8 +21,8 @@ class CodeModel(GenerativeModel):
     next.
 
     Args:
-        network: `(batch, rows, columns, levels * size) -> (batch, rows, columns, size)`: logits of
-            each place from the places before it.
+        network: `(batch, rows, columns) -> (batch, rows, columns, size)`: logits of each place from
+            the codes before it, integers in `[0, levels * size)`.
         size: Number of codes of a level.
         levels: Columns that are levels of one place.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
@@ -50,9 +51,7 @@ class CodeModel(GenerativeModel):
     def logits(self, x, training=False):
         """Of each place `(batch, rows, columns, size)`, by the places before it."""
         level = ops.arange(x.shape[-1], dtype="int32") % self.levels
-        told = ops.cast(x, "int32") + self.size * level
-        shown = ops.one_hot(told, self.levels * self.size, dtype=self.compute_dtype)
-        return self.network(shown, training=training)
+        return self.network(ops.cast(x, "int32") + self.size * level, training=training)
 
 
 class PixelCNN(TrainedPrior):
@@ -61,7 +60,7 @@ class PixelCNN(TrainedPrior):
     The levels of a residual quantization are read place by place, coarse to fine.
 
     Args:
-        width: Channels of the network.
+        width: Channels of the network, and numbers of the vector that a code is shown as.
         blocks: Its residual blocks.
         epochs: Passes over the codes.
         batch_size: Grids a step.
@@ -94,7 +93,7 @@ class PixelCNN(TrainedPrior):
                 f"PixelCNN is fitted to indices of codes; {type(model).__name__} has none. Give it "
                 "a VQVAE, ResidualVQVAE or FSQ, or take another prior."
             )
-        self.size, self.levels = model.codebook_size, model.levels
+        self.size, self.levels = model.codebook_size, model.codes_a_place
         return super().fit(model, x, labels)
 
     def codes_of(self, model, x, stream, labels):
@@ -108,13 +107,16 @@ class PixelCNN(TrainedPrior):
         rows, *_ = (*places, 1)  # a vector has one place
         self.grid = (rows, codes.shape[1] // rows)
         with seeded_weights(self.seed):
-            network = pixel_cnn(
-                (*self.grid, self.levels * self.size),
-                (*self.grid, self.size),
-                width=self.width,
-                blocks=self.blocks,
-            )
-        self.code_model = CodeModel(network, size=self.size, levels=self.levels, seed=self.seed)
+            told = keras.Input(self.grid, dtype="int32")
+            # Vectors of `width` numbers: a first convolution over `size` channels would cost more
+            # than all that follows.
+            vectors = keras.layers.Embedding(self.levels * self.size, self.width)(told)
+            ends = (*self.grid, self.width), (*self.grid, self.size)
+            logits = pixel_cnn(*ends, width=self.width, blocks=self.blocks)(vectors)
+            network = keras.Model(told, logits)
+        # Indices above 256 are no numbers of bfloat16.
+        options = {"levels": self.levels, "seed": self.seed, "dtype": "float32"}
+        self.code_model = CodeModel(network, size=self.size, **options)
         self.train(self.code_model, codes.reshape(-1, *self.grid).astype("float32"))
 
     def draw(self, count, rng):

@@ -50,7 +50,7 @@ class Prior:
         if not isinstance(model, Latents):
             raise TypeError(
                 f"{type(self).__name__} is fitted to codes; {type(model).__name__} has none. Give "
-                "it an autoencoder."
+                "it an autoencoder, one of yours with keras_gen.models.autoencoders.Latents."
             )
         stream, codes = Stream(self.seed), []
         with engine.sampling():

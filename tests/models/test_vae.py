@@ -3,12 +3,13 @@
 import keras
 import numpy as np
 import pytest
+from families import VECTORS, fill, named, small_mlp
 from keras import ops
 from scipy import stats
 from toys import Seen, constant, linear, number, numpy
 
 from keras_gen import networks, priors
-from keras_gen.models import VAE
+from keras_gen.models import FAMILIES, VAE
 
 
 def objective(model, x, latent_noise=None, pixel_noise=None, labels=None):
@@ -308,3 +309,23 @@ def test_a_prior_adds_the_models_own_noise():
 def test_a_bernoulli_has_no_noise_to_sample():
     with pytest.raises(ValueError, match="sample_noise=True needs likelihood='gaussian'"):
         VAE(constant(2, [0.0] * 4), constant(2, [0.0] * 2), latent_dim=2, sample_noise=True)
+
+
+@pytest.mark.parametrize("name", ["vae", "flow_vae", "factor_vae", "info_vae"])
+def test_every_family_of_normal_codes_can_learn_its_variance(name):
+    """The decoder gives twice the channels, and a step moves those of the variance too."""
+    (case,) = named(name)
+    family = FAMILIES[name]
+    parts = {**VECTORS, "flow": (networks.planar_flow, {}), "discriminator": small_mlp()}
+    options = {"latent_dim": 4, "likelihood": "gaussian", "variance": "learned"}
+    model = fill(family, parts, **options)
+    assert model.decoder.output_shape[1:] == (8, 8, 2)
+    optimizers = {player: "adam" for player in case.optimizers}
+    model.compile("adam" if list(optimizers) == ["model"] else optimizers)
+    x, _ = case.data()
+    *_, bias = model.decoder.trainable_variables
+    before = numpy(bias).reshape(-1, 2)
+    history = model.fit(x, epochs=1, verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    assert np.all(numpy(bias).reshape(-1, 2) != before)
+    assert numpy(model.sample(3, seed=0)).shape == (3, 8, 8, 1)

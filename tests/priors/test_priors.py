@@ -1,8 +1,11 @@
 """Priors against the densities that their codes were drawn from."""
 
+import random
+
 import keras
 import numpy as np
 import pytest
+from families import named
 from keras import ops
 from scipy import stats
 
@@ -148,7 +151,7 @@ class Indices(GridCodes, GenerativeModel):
 
     def __init__(self, levels=1):
         super().__init__()
-        self.levels = levels
+        self.codes_a_place = levels
 
     def codes(self, x):
         return ops.cast(ops.convert_to_tensor(x), "int32")
@@ -221,13 +224,22 @@ def test_a_pixel_cnn_takes_codes_of_vectors_and_of_signals(shape, levels):
     assert prior.grid[1] % levels == 0
 
 
+@pytest.mark.parametrize("name", ["vqvae_ema", "fsq", "residual", "vqvae_signal"])
+def test_a_pixel_cnn_is_fitted_to_every_family_of_indices(name):
+    (case,) = named(name)
+    x, _ = case.data()
+    prior = priors.PixelCNN(width=4, blocks=0, epochs=1).fit(case.build(), x)
+    assert prior.sample(3, seed=0).shape == (3, *x.shape[1:])
+
+
 def test_fitting_leaves_the_users_random_numbers_alone():
     np.random.seed(3)
     expected = np.random.random(2)
     np.random.seed(3)
-    first = np.random.random()
+    first, state = np.random.random(), random.getstate()
     priors.MAF(1, units=(4,), epochs=1).fit(Codes(), drawn(20))
     np.testing.assert_array_equal([first, np.random.random()], expected)
+    assert random.getstate() == state
 
 
 @pytest.mark.parametrize("make", [priors.MAF, priors.TwoStageVAE], ids=lambda make: make.__name__)

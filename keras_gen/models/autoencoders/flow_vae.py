@@ -38,6 +38,7 @@ class FlowVAE(GaussianCodes, GenerativeModel):
     """
 
     terms = ("loss", "reconstruction", "kl")
+    networks_of_samples = ("flow", "decoder")
 
     def __init__(
         self,
@@ -113,13 +114,16 @@ class FlowVAE(GaussianCodes, GenerativeModel):
             Two tensors `(batch, latent_dim)`.
         """
         x = ops.convert_to_tensor(x)
-        mean, _, context = self._described(x, False)
-        z, _ = self._moved(mean, context, False)
         noise = np.random.default_rng(0).normal(size=(1, SPREAD_SAMPLES, self.latent_dim))
         noise = ops.convert_to_tensor(noise, self.compute_dtype)
         noise = ops.broadcast_to(noise, (ops.shape(x)[0], *noise.shape[1:]))
         samples, _ = self.posterior_samples(x, noise)
-        return z, ops.std(samples, axis=1)
+        return self.mean_code(x), ops.std(samples, axis=1)
+
+    def mean_code(self, x, labels=None):
+        """Where the flow takes the mean of z0, `(batch, latent_dim)`."""
+        mean, _, context = self._described(ops.convert_to_tensor(x), False)
+        return self._moved(mean, context, False)[0]
 
     def draw_codes(self, x, stream, labels=None):
         """One sample z of q(z | x) for each example, `(batch, latent_dim)`."""

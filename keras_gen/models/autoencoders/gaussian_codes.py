@@ -99,10 +99,6 @@ class GaussianCodes(Latents, ImportanceWeighted):
         """`log p(z)` of codes `(..., latent_dim)`, nats `(...)`."""
         return gaussian_log_density(z, 0.0, 0.0)
 
-    def prior_codes(self, stream, count):
-        """Codes of the prior, `(count, latent_dim)`, from a random stream."""
-        return stream.normal((count, self.latent_dim), self.compute_dtype)
-
     def log_weights(self, x, noise, labels=None, training=False):
         """`log p(x | z) + log p(z) - log q(z | x)` in nats `(batch, samples)`.
 

@@ -17,7 +17,7 @@ class GridCodes(PointCodes):
     be fitted to `codes(x)`.
     """
 
-    levels = 1  # codes of one place, along the last axis of the indices where it is not 1
+    codes_a_place = 1  # where there are more, they lie along the last axis of the indices
 
     @staticmethod
     def grid_sockets(data_shape, size, downsampling):

@@ -39,6 +39,7 @@ class HierarchicalVAE(Latents, ImportanceWeighted, GenerativeModel):
     """
 
     terms = ("loss", "reconstruction", "lower_kl", "upper_kl")
+    networks_of_samples = ("upper_decoder", "decoder")
 
     def __init__(
         self,

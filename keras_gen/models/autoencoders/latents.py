@@ -8,29 +8,40 @@ from keras_gen import engine
 
 
 class Latents:
-    """Placed before `GenerativeModel`: a model with `encode`, `decode` and `prior_codes`.
+    """Placed before `GenerativeModel`: a model with `latent_dim`, `encode` and `decode`.
 
     `encode(x, labels=None) -> (mean, deviation)`, each `(batch, latent_dim)`; a deterministic
     encoder's deviation is zero. `decode(z, labels=None)` gives examples in the data's range.
-    `prior_codes(stream, count)` draws codes of the prior from a `keras_gen.random.Stream`.
     """
 
     def call(self, inputs, training=False):
         """Reconstruct from the mean code; `inputs` is `x`, or `(x, labels)`."""
         x, labels = inputs if isinstance(inputs, list | tuple) else (inputs, None)
-        mean, _ = self.encode(x, labels)
-        return self.decode(mean, labels)
+        return self.decode(self.mean_code(x, labels), labels)
+
+    def mean_code(self, x, labels=None):
+        """The mean that `encode` gives, `(batch, latent_dim)`."""
+        return self.encode(x, labels)[0]
+
+    def prior_codes(self, stream, count):
+        """Codes of the prior, N(0, I) unless the family has another: `(count, latent_dim)`.
+
+        Args:
+            stream: A `keras_gen.random.Stream`.
+            count: Number of codes.
+        """
+        return stream.normal((count, self.latent_dim), self.compute_dtype)
 
     def reconstruct(self, x, labels=None, mask=None):
         """Rebuild examples from their mean codes; with a mask, only what is missing.
 
-        `decode(mean(x))`, or `mask * x + (1 - mask) * decode(mean(mask * x))`
+        `decode(mean(x))`, or `x where mask, else decode(mean(x where mask, else 0))`
 
         Args:
             x: `(batch, ...)` in the data's range.
             labels: int `(batch,)` of a conditional model.
-            mask: `(batch, ...)` or the shape of one example, 1 where a value is known, 0 where it
-                is missing; `None` knows all of them.
+            mask: `(batch, ...)` or the shape of one example, 0 where a value is missing (it may be
+                NaN), anything else where it is known; `None` knows all of them.
 
         Returns:
             `(batch, ...)` in the data's range.
@@ -41,7 +52,7 @@ class Latents:
         x = ops.convert_to_tensor(x)
         if mask is None:
             with engine.sampling():
-                return self.decode(self.encode(x, labels)[0], labels)
+                return self.decode(self.mean_code(x, labels), labels)
         mask = ops.convert_to_tensor(mask)
         if tuple(mask.shape) not in (tuple(x.shape), tuple(x.shape)[1:]):
             raise ValueError(
@@ -52,7 +63,7 @@ class Latents:
         # Not `mask * x`: what is missing may be NaN.
         shown = ops.where(known, x, ops.zeros_like(x))
         with engine.sampling():
-            rebuilt = self.decode(self.encode(shown, labels)[0], labels)
+            rebuilt = self.decode(self.mean_code(shown, labels), labels)
         return ops.where(known, x, ops.cast(rebuilt, x.dtype))
 
     def draw_codes(self, x, stream, labels=None):
@@ -131,7 +142,7 @@ class Latents:
             )
         with engine.sampling():
             a, b = (
-                np.asarray(ops.convert_to_numpy(self.encode(x, labels)[0]), "float32")
+                np.asarray(ops.convert_to_numpy(self.mean_code(x, labels)), "float32")
                 for x in (start, end)
             )
             points = [
@@ -156,7 +167,8 @@ class Latents:
             ValueError: A latent that the code does not have.
         """
         values = np.linspace(-3.0, 3.0, 7) if values is None else np.asarray(values, "float32")
-        code = np.asarray(ops.convert_to_numpy(self.encode(x, labels)[0]), "float32")
+        with engine.sampling():
+            code = np.asarray(ops.convert_to_numpy(self.mean_code(x, labels)), "float32")
         latents = range(code.shape[-1]) if latents is None else list(latents)
         for latent in latents:
             if not 0 <= latent < code.shape[-1]:
@@ -165,11 +177,12 @@ class Latents:
                     f"{latent!r}."
                 )
         rows = []
-        for latent in latents:
-            for value in values:
-                moved = code.copy()
-                moved[..., latent] = value
-                rows.append(ops.convert_to_numpy(self.decode(moved, labels)))
+        with engine.sampling():
+            for latent in latents:
+                for value in values:
+                    moved = code.copy()
+                    moved[..., latent] = value
+                    rows.append(ops.convert_to_numpy(self.decode(moved, labels)))
         grid = np.stack(rows, axis=1)
         return grid.reshape(len(code), len(latents), len(values), *grid.shape[2:])
 

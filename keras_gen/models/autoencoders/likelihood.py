@@ -11,12 +11,15 @@ NUMBERS_AT_ONCE = 2**23  # float32 numbers of the widest tensor of one chunk: 34
 
 
 class ImportanceWeighted:
-    """Placed before `GenerativeModel`: a model with `decoder`, `latent_noise` and `log_weights`.
+    """Placed before `GenerativeModel`: a model with `latent_noise` and `log_weights`.
 
     `latent_noise(stream, batch, samples)` draws what the samples of the posterior take, an array
     `(batch, samples, ...)` or a nest of them; `log_weights(x, noise, labels=None)` is
     `log p(x | z) + log p(z) - log q(z | x)` at those samples, `(batch, samples)` in nats.
+    `networks_of_samples` names the networks that take every sample.
     """
+
+    networks_of_samples = ("decoder",)
 
     def log_likelihood(self, x, samples=500, *, labels=None, seed=0, batch_size=100):
         """Importance-weighted estimate of `log p(x)`: a lower bound that tightens with samples.
@@ -24,7 +27,7 @@ class ImportanceWeighted:
         `log(mean over k of p(x | z_k) p(z_k) / q(z_k | x))`, `z_k ~ q(z | x)`
 
         The sum is kept as a running logarithm, a few samples of a batch at a time, as many as the
-        widest layer of the decoder allows: memory does not grow with `samples`.
+        widest layer that they pass allows: memory does not grow with `samples`.
 
         Args:
             x: `(examples, ...)` in the data's range; binary pixels for a Bernoulli decoder.
@@ -45,7 +48,7 @@ class ImportanceWeighted:
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < 1:
             raise ValueError(f"samples must be an integer of at least 1; got {samples!r}.")
         x = np.asarray(x, "float32")
-        at_once = max(1, NUMBERS_AT_ONCE // (batch_size * self.numbers_a_sample()))
+        at_once = max(1, NUMBERS_AT_ONCE // (batch_size * self.numbers_a_sample(x.shape[1:])))
         stream = self.sampling_stream(seed)
         totals = []
         with engine.sampling():
@@ -62,9 +65,10 @@ class ImportanceWeighted:
                 totals.append(total - math.log(samples))
         return np.concatenate(totals).astype("float32")
 
-    def numbers_a_sample(self):
+    def numbers_a_sample(self, data_shape):
         """The most numbers that one sample of a posterior takes at once: the widest layer's."""
-        return widest_layer(self.decoder)
+        networks = [getattr(self, name) for name in self.networks_of_samples]
+        return max(math.prod(data_shape), *map(widest_layer, networks))
 
     def bits_per_dimension(self, x, samples=500, **options):
         """`-log p(x) / (dimensions * log 2)`, averaged: takes what `log_likelihood` takes."""
@@ -73,9 +77,9 @@ class ImportanceWeighted:
 
 
 def widest_layer(network):
-    """Numbers an example of a network's widest layer; its output's where no layer tells its own."""
-    widest = math.prod(network.output_shape[1:])
-    for layer in network.layers:
+    """Numbers an example of a network's widest layer; 1 where no layer tells its own."""
+    widest = 1
+    for layer in network._flatten_layers():
         try:
             widest = max(widest, math.prod(layer.output.shape[1:]))
         except (AttributeError, TypeError):  # called by a subclass, or of several outputs

@@ -1,4 +1,4 @@
-"""What autoencoders share that give each example one code: encode, decode, a prior."""
+"""What autoencoders share that give each example one code: encode, decode, rebuild."""
 
 from keras import ops
 
@@ -42,10 +42,6 @@ class PointCodes(Latents):
         output = ops.cast(self.decoder(ops.convert_to_tensor(code), training=False), "float32")
         return ops.sigmoid(output) if self.reconstruction == "bernoulli" else output
 
-    def prior_codes(self, stream, count):
-        """Codes of N(0, I), `(count, latent_dim)`, from a random stream."""
-        return stream.normal((count, self.latent_dim))
-
 
 class FittedCodes(PointCodes):
     """Codes that nothing holds to a prior: a normal distribution follows them while they train.
@@ -69,5 +65,5 @@ class FittedCodes(PointCodes):
 
     def prior_codes(self, stream, count):
         """Codes of the fitted normal, `(count, latent_dim)`, from a random stream."""
-        noise = super().prior_codes(stream, count)
+        noise = stream.normal((count, self.latent_dim))
         return self.code_mean + ops.sqrt(self.code_variance) * noise

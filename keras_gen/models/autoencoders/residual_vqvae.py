@@ -69,7 +69,7 @@ class ResidualVQVAE(GridCodes, GenerativeModel):
         quantizers.check_ends(encoder, decoder, "embedding_dim", embedding_dim)
         self.encoder = encoder
         self.decoder = decoder
-        self.levels = levels
+        self.levels = self.codes_a_place = levels
         self.embedding_dim = embedding_dim
         self.codebook_size = codebook_size
         self.downsampling = downsampling

@@ -165,7 +165,3 @@ class VAEGAN(Latents, GenerativeModel):
     def decode(self, z, labels=None):
         """Examples in the range of the decoder's output from codes `(batch, latent_dim)`."""
         return ops.cast(self.decoder(ops.convert_to_tensor(z), training=False), "float32")
-
-    def prior_codes(self, stream, count):
-        """Codes of N(0, I), `(count, latent_dim)`, from a random stream."""
-        return stream.normal((count, self.latent_dim), self.compute_dtype)

@@ -74,9 +74,9 @@ class VampVAE(GaussianCodes, GenerativeModel):
         each = gaussian_log_density(ops.expand_dims(z, -2), mean, log_variance)
         return ops.logsumexp(each, axis=-1) - math.log(self.pseudo_inputs)
 
-    def numbers_a_sample(self):
+    def numbers_a_sample(self, data_shape):
         """A code beside every component of the prior may be wider than any layer."""
-        return max(super().numbers_a_sample(), self.pseudo_inputs * self.latent_dim)
+        return max(super().numbers_a_sample(data_shape), self.pseudo_inputs * self.latent_dim)
 
     def components(self, training=False):
         """Mean and log variance of the prior's components, each `(pseudo_inputs, latent_dim)`."""
