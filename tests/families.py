@@ -224,13 +224,6 @@ CASES = (
         ADAM,
     ),
     Case(
-        "flow_vae_planar",
-        lambda: fill(
-            models.FlowVAE, {**VECTORS, "flow": (networks.planar_flow, {"steps": 2})}, latent_dim=4
-        ),
-        ADAM,
-    ),
-    Case(
         "info_vae",
         lambda: fill(models.InfoVAE, VECTORS, latent_dim=4, alpha=0.5, divergence_weight=10.0),
         ADAM,
