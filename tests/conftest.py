@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items):
 
 
 def _compile_without_optimizing():
-    """Lets TensorFlow's XLA compile in half the time, in this process and in none that it starts.
+    """Keeps TensorFlow's XLA from optimizing, in this process and in none that it starts.
 
     XLA reads its flags once, at its first program.
     """
@@ -71,8 +71,8 @@ def fresh_state(request, monkeypatch):
     """Seeds Keras, restores its policy, and keeps compilers from what costs more than it gains.
 
     Without inductor a captured torch graph computes the same numbers and needs no ten-second
-    compile; tests marked `inductor` compile it. On JAX, those marked `few_steps` are compiled in
-    half the time and run in ten times as long.
+    compile; tests marked `inductor` compile it. On JAX, those marked `few_steps` are compiled
+    without optimizing, which pays only where programs hardly run.
     """
     keras.utils.set_random_seed(0)
     if BACKEND == "torch" and not request.node.get_closest_marker("inductor"):
