@@ -8,9 +8,8 @@ from toys import Seen, constant, linear, number, numpy
 
 from keras_gen import engine
 from keras_gen.models import GAN
-from keras_gen.models.adversarial.penalties import PENALTIES
 
-LOSSES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein")
+LOSSES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic")
 PLAYERS = ("discriminator", "generator")
 
 
@@ -47,9 +46,9 @@ class Game:
         compiled(self.model, **rates)
 
     def objective(self, player):
-        if player == "generator":
-            return self.model.generator_objective(self.noise, None, True)
         real = ops.convert_to_tensor(self.real)
+        if player == "generator":
+            return self.model.generator_objective(real, self.noise, None, True)
         return self.model.discriminator_objective(real, self.noise, None, None, True)
 
     def loss(self, player):
@@ -277,6 +276,14 @@ def test_sockets():
     [
         ({"discriminator_steps": 0}, "discriminator_steps must be 1 or more; got 0"),
         ({"adversarial_loss": "logistic"}, "adversarial loss: expected one of .* got 'logistic'"),
+        ({"penalty": "wgan-gp"}, "penalty: expected None or some of wgan_gp.* got 'wgan-gp'"),
+        ({"penalty_weight": -1.0}, "penalty_weight must not be negative; got -1.0"),
+        ({"weight_clipping": 0.0}, "weight_clipping must be above 0; got 0.0"),
+        ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\); got 1.0"),
+        (
+            {"label_smoothing": 0.1, "adversarial_loss": "hinge"},
+            "the loss 'hinge' has no target for data",
+        ),
     ],
 )
 def test_what_is_refused(options, message):
@@ -284,32 +291,40 @@ def test_what_is_refused(options, message):
         GAN(small(1, 1), small(1, 1), latent_dim=1, **options)
 
 
-@pytest.mark.parametrize("slope", [0.0, 0.5, 2.0])
-def test_the_gradient_penalty_of_a_linear_critic_is_its_closed_form(slope):
-    # D(x) = slope * x_0: |d D / dx| = slope everywhere, so the penalty is (slope - 1)^2.
-    rng = np.random.default_rng(3)
-    real, fake = rng.normal(size=(2, 5, 4)).astype("float32")
-    mix = rng.uniform(size=(5, 1)).astype("float32")
-    values = PENALTIES["wgan_gp"](
-        lambda x: slope * x[:, :1], *map(ops.convert_to_tensor, (real, fake, mix))
+def test_a_discriminator_gives_one_number_or_a_map_of_them():
+    with pytest.raises(ValueError, match=r"discriminator: expected one number .* \('batch', 2\)"):
+        GAN(small(1, 1), small(1, 2), latent_dim=1)
+    patches = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(1, 4, 2)])
+    GAN(small(1, 1), patches, latent_dim=1)
+
+
+def test_weights_are_clipped_after_each_discriminator_step():
+    """Wasserstein, `D(x) = a x + c`: `a += rate (mean(x) - g)`, then into [-0.3, 0.3]."""
+    critic, generator = linear([[0.25], [-0.1]], [2.0]), constant(3, [0.0, 0.0])
+    options = {"adversarial_loss": "wasserstein", "weight_clipping": 0.3}
+    model = compiled(GAN(generator, critic, latent_dim=3, **options), 0.1)
+    model.train_step(np.array([[2.0, 1.0], [2.0, 1.0]], "float32"))
+    kernel, bias = values(critic)
+    np.testing.assert_allclose(kernel[:, 0], [0.3, 0.0], atol=1e-6)
+    np.testing.assert_allclose(bias, [0.3], rtol=1e-6)
+
+
+def test_smoothed_labels_move_the_best_discriminator():
+    """Salimans et al. 2016, section 3.4: the best D is `t p(data) / (p(data) + p(model))`."""
+    target = 0.9
+    best = np.log(target / (2 - target))  # logit of t / 2, data and samples being alike
+    critic = constant(2, [best])
+    model = GAN(constant(1, [0.0, 0.0]), critic, latent_dim=1, label_smoothing=1 - target)
+    _, gradients = engine.value_and_grad(
+        lambda: model.discriminator_objective(ops.ones((4, 2)), ops.zeros((4, 1)), [], None, True),
+        critic.trainable_variables,
     )
-    np.testing.assert_allclose(ops.convert_to_numpy(values), np.full(5, (slope - 1) ** 2), 1e-5)
+    np.testing.assert_allclose(numpy(gradients[1]), 0.0, atol=1e-6)
 
 
-def test_the_gradient_penalty_looks_between_data_and_samples():
-    # D(x) = x^2 / 2: the slope is x itself, so the penalty shows where the critic was asked.
-    real, fake, mix = np.array([[4.0]]), np.array([[8.0]]), np.array([[0.25]])
-    (value,) = PENALTIES["wgan_gp"](
-        lambda x: 0.5 * x**2,
-        *(ops.convert_to_tensor(a.astype("float32")) for a in (real, fake, mix)),
-    )
-    assert float(ops.convert_to_numpy(value)) == pytest.approx(
-        (0.25 * 4 + 0.75 * 8 - 1) ** 2, rel=1e-5
-    )
-
-
-@pytest.mark.parametrize("wrong", [{"penalty": "wgan-gp"}, {"penalty_weight": -1.0}])
-def test_an_unknown_penalty_or_a_negative_weight_is_refused(wrong):
-    generator, discriminator = keras.Sequential(), keras.Sequential()
-    with pytest.raises(ValueError, match=next(iter(wrong))):
-        GAN(generator, discriminator, latent_dim=2, **wrong)
+def test_the_relativistic_generator_is_judged_beside_the_data():
+    """Undecided, both players pay log 2 whatever the discriminator's bias."""
+    model = GAN(small(3, 2), constant(2, [5.0]), latent_dim=3, adversarial_loss="relativistic")
+    logs = compiled(model).train_step(np.ones((8, 2), "float32"))
+    for player in PLAYERS:
+        assert number(logs[f"{player}_loss"]) == pytest.approx(np.log(2), rel=1e-6)

@@ -1,32 +1,109 @@
-"""Gradient penalties: what a discriminator pays for its slope, one number per example."""
+"""Gradient penalties: where a discriminator's slope is taken, and what it costs there."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from keras import ops
 
 from keras_gen import engine
 
 
-def wgan_gp(discriminator, real, fake, mix):
-    """Two-sided penalty on lines between data and samples: `(|d D(x) / dx| - 1)^2`.
+class Penalty(NamedTuple):
+    """What a discriminator pays for its slope, one number an example.
 
-    `x = mix * real + (1 - mix) * fake`
+    `cost(|d D(x) / dx|**2)`, `x = place(real, fake, noise)`
 
     Args:
-        discriminator: `(batch, ...) -> (batch, 1)` logits.
-        real: `(batch, ...)` data.
-        fake: `(batch, ...)` generated examples.
-        mix: `(batch, 1, ...)` uniform numbers in (0, 1).
+        name: how a config names it.
+        place: `(real, fake, noise) -> (batch, ...)`: where the slope is taken.
+        cost: squared norm of the slope `(batch,)` -> `(batch,)`.
+        noise: what `place` needs: "mix", uniform numbers in (0, 1), one an example; "jitter",
+            standard normal ones in the shape of the data; None.
+    """
+
+    name: str
+    place: Callable
+    cost: Callable
+    noise: str | None
+
+    def __call__(self, discriminator, real, fake, noise=None):
+        """The penalty of each example.
+
+        Args:
+            discriminator: `(batch, ...) -> (batch, 1)` logits, or a map of them, which is summed.
+            real: `(batch, ...)` data.
+            fake: `(batch, ...)` generated examples.
+            noise: as the field `noise` says: `(batch, 1, ...)`, `(batch, ...)` or None.
+
+        Returns:
+            `(batch,)` float32.
+        """
+        slope = engine.input_gradient(discriminator, self.place(real, fake, noise))
+        squares = ops.square(ops.cast(slope, "float32"))
+        return self.cost(ops.sum(squares, axis=tuple(range(1, len(slope.shape)))))
+
+
+def at_data(real, fake, noise):
+    """`x = real`."""
+    return real
+
+
+def at_samples(real, fake, noise):
+    """`x = fake`."""
+    return fake
+
+
+def between(real, fake, mix):
+    """`x = mix * real + (1 - mix) * fake`: Gulrajani et al. 2017, algorithm 1."""
+    return mix * real + (1 - mix) * fake
+
+
+def around_data(real, fake, jitter):
+    """`x = real + std(real) / 2 * jitter`: Kodali et al. 2017, algorithm 1, the width as they set
+    it in their code."""
+    return real + 0.5 * ops.cast(ops.std(ops.cast(real, "float32")), real.dtype) * jitter
+
+
+def zero_centred(squared_slope):
+    """`|slope|**2`: Mescheder et al. 2018, equation 9, without its factor 1/2."""
+    return squared_slope
+
+
+def one_centred(squared_slope):
+    """`(|slope| - 1)**2`: Gulrajani et al. 2017, equation 3."""
+    # The square root's own slope is infinite at 0: a flat discriminator would make NaN.
+    return ops.square(ops.sqrt(squared_slope + 1e-12) - 1)
+
+
+PENALTIES = {
+    penalty.name: penalty
+    for penalty in (
+        Penalty("wgan_gp", between, one_centred, "mix"),
+        Penalty("dragan", around_data, one_centred, "jitter"),
+        Penalty("r1", at_data, zero_centred, None),
+        Penalty("r2", at_samples, zero_centred, None),
+        # Thanh-Tung et al. 2019, "Improving Generalization and Stability of GANs".
+        Penalty("zero_centred", between, zero_centred, "mix"),
+    )
+}
+
+
+def penalties_named(names):
+    """Looks penalties up by their names.
+
+    Args:
+        names: "wgan_gp", "dragan", "r1", "r2", "zero_centred", a sequence of them, or None.
 
     Returns:
-        `(batch,)` float32.
+        A tuple of `Penalty`.
 
-    Reference:
-        Gulrajani et al. 2017, "Improved Training of Wasserstein GANs", equation 3.
+    Raises:
+        ValueError: a name is not known.
     """
-    slope = engine.input_gradient(discriminator, mix * real + (1 - mix) * fake)
-    squares = ops.square(ops.cast(slope, "float32"))
-    # The square root's own slope is infinite at 0: a flat discriminator would make NaN.
-    norm = ops.sqrt(ops.sum(squares, axis=tuple(range(1, len(slope.shape)))) + 1e-12)
-    return ops.square(norm - 1)
-
-
-PENALTIES = {"wgan_gp": wgan_gp}
+    names = () if names is None else (names,) if isinstance(names, str) else tuple(names)
+    unknown = [name for name in names if name not in PENALTIES]
+    if unknown:
+        raise ValueError(
+            f"penalty: expected None or some of {', '.join(PENALTIES)}, got {unknown[0]!r}"
+        )
+    return tuple(PENALTIES[name] for name in names)

@@ -1,0 +1,124 @@
+"""Gradient penalties against closed forms: what they cost, and where they look."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from toys import constant, linear, number, numpy
+
+from keras_gen.models import GAN
+from keras_gen.models.adversarial.penalties import PENALTIES, penalties_named
+
+ONE_CENTRED, ZERO_CENTRED = ("wgan_gp", "dragan"), ("r1", "r2", "zero_centred")
+RNG = np.random.default_rng(3)
+REAL, FAKE = RNG.normal(size=(2, 5, 4)).astype("float32")
+MIX, JITTER = RNG.uniform(size=(5, 1)).astype("float32"), RNG.normal(size=(5, 4)).astype("float32")
+
+
+def penalty_of(name, discriminator, real=REAL, fake=FAKE):
+    penalty = PENALTIES[name]
+    noise = {"mix": MIX, "jitter": JITTER, None: None}[penalty.noise]
+    tensors = (None if a is None else ops.convert_to_tensor(a) for a in (real, fake, noise))
+    value = penalty(discriminator, *tensors)
+    assert keras.backend.standardize_dtype(value.dtype) == "float32"
+    return numpy(value)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+@pytest.mark.parametrize("slope", [0.0, 0.5, 2.0])
+def test_of_a_linear_critic(name, slope):
+    """`D(x) = w . x`: the slope is w everywhere, `|w|**2` or `(|w| - 1)**2` whatever x is."""
+    w = np.array([[3.0], [0.0], [-4.0], [0.0]], "float32") * (slope / 5)
+    expected = slope**2 if name in ZERO_CENTRED else (slope - 1) ** 2
+    np.testing.assert_allclose(
+        penalty_of(name, lambda x: x @ ops.convert_to_tensor(w)), expected, rtol=1e-5, atol=1e-9
+    )
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_where_it_looks(name):
+    """`D(x) = |x|**2 / 2`: the slope is x itself, so the penalty shows where it was taken."""
+    places = {
+        "wgan_gp": MIX * REAL + (1 - MIX) * FAKE,
+        "zero_centred": MIX * REAL + (1 - MIX) * FAKE,
+        "dragan": REAL + 0.5 * REAL.std() * JITTER,
+        "r1": REAL,
+        "r2": FAKE,
+    }
+    squares = (places[name].astype("float64") ** 2).sum(axis=1)
+    expected = squares if name in ZERO_CENTRED else (np.sqrt(squares) - 1) ** 2
+    found = penalty_of(name, lambda x: 0.5 * ops.sum(x**2, axis=1, keepdims=True))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_a_map_of_patches_is_summed(name):
+    """Two patches that read the same: twice the slope of one."""
+    w = ops.convert_to_tensor(np.ones((4, 2), "float32"))
+    found = penalty_of(name, lambda x: ops.reshape(x @ w, (5, 1, 2, 1)))
+    expected = 16.0 if name in ZERO_CENTRED else 9.0  # |(2, 2, 2, 2)| = 4
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ONE_CENTRED)
+def test_a_flat_critic_has_a_finite_slope_of_its_penalty(name):
+    """`(|w| - 1)**2` has no derivative at w = 0: NaN unless taken care of."""
+    from keras_gen import engine
+
+    critic = linear(np.zeros((4, 1)), [0.0])
+    _, gradients = engine.value_and_grad(
+        lambda: (
+            ops.mean(
+                PENALTIES[name](
+                    critic,
+                    *map(
+                        ops.convert_to_tensor,
+                        (REAL, FAKE, MIX if name == "wgan_gp" else JITTER),
+                    ),
+                )
+            ),
+            {},
+        ),
+        critic.trainable_variables,
+    )
+    assert all(np.isfinite(numpy(gradient)).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("penalty, sum_of_slopes", [("r1", 1), (["r1", "r2"], 2), (["r2"], 1)])
+@pytest.mark.parametrize("loss", ["hinge", "relativistic", "wasserstein"])
+def test_a_gan_adds_them_to_its_loss(loss, penalty, sum_of_slopes):
+    """A linear critic of slope w: each penalty is `|w|**2`, and its weight multiplies the sum."""
+    critic = linear([[0.3], [-0.4]], [0.1])
+    generator = constant(3, [1.0, 2.0])
+    x = np.array([[0.0, 0.0], [2.0, 1.0]], "float32")
+
+    def logs(**options):
+        model = GAN(generator, critic, latent_dim=3, adversarial_loss=loss, **options)
+        sgd = {player: keras.optimizers.SGD(0.0) for player in ("generator", "discriminator")}
+        model.compile(sgd)
+        return {term: number(value) for term, value in model.train_step(x).items()}
+
+    plain, paying = logs(), logs(penalty=penalty, penalty_weight=3.0)
+    assert paying["penalty"] == pytest.approx(0.25 * sum_of_slopes, rel=1e-5)
+    assert paying["discriminator_loss"] == pytest.approx(
+        plain["discriminator_loss"] + 3.0 * paying["penalty"], rel=1e-5
+    )
+    assert paying["generator_loss"] == pytest.approx(plain["generator_loss"], rel=1e-6)
+
+
+def test_each_penalty_draws_its_own_noise():
+    model = GAN(constant(3, [1.0, 2.0]), linear([[0.3], [-0.4]], [0.1]), latent_dim=3)
+    assert model.draw_places(ops.zeros((4, 2))) == []
+    options = {"penalty": ["wgan_gp", "dragan", "zero_centred", "r1"]}
+    model = GAN(model.generator, model.discriminator, latent_dim=3, **options)
+    mix, jitter, other, none = model.draw_places(ops.zeros((4, 2)))
+    assert mix.shape == other.shape == (4, 1) and jitter.shape == (4, 2) and none is None
+    assert not np.array_equal(numpy(mix), numpy(other))
+
+
+def test_lookup():
+    assert penalties_named(None) == ()
+    assert penalties_named("r1") == (PENALTIES["r1"],)
+    assert [p.name for p in penalties_named(["r2", "dragan"])] == ["r2", "dragan"]
+    with pytest.raises(ValueError, match="None or some of wgan_gp, dragan, r1.*got 'r3'"):
+        penalties_named(["r1", "r3"])
