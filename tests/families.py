@@ -331,6 +331,65 @@ CASES = (
         value_range=(-1.0, 1.0),
         from_noise=True,
     ),
+    Case(
+        "sngan_projection",
+        lambda: fill(
+            models.GAN,
+            {
+                "generator": (
+                    networks.sngan_generator,
+                    {"filters": (6, 4), "num_classes": CLASSES, "attention_after": 1},
+                ),
+                "discriminator": (
+                    networks.sngan_discriminator,
+                    {"filters": (8,), "blocks": (), "num_classes": CLASSES, "attention_after": 1},
+                ),
+            },
+            latent_dim=4,
+            num_classes=CLASSES,
+            adversarial_loss="hinge",
+        ),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+        from_noise=True,
+        labels=True,
+    ),
+    Case(
+        "r3gan",
+        lambda: fill(
+            models.GAN,
+            {
+                "generator": (networks.r3gan_generator, {"filters": (6, 4)}),
+                "discriminator": (networks.r3gan_discriminator, {"filters": (4, 6)}),
+            },
+            latent_dim=4,
+            adversarial_loss="relativistic",
+            penalty=["r1", "r2"],
+            penalty_weight=1.0,
+        ),
+        PLAYERS,
+        falling=None,
+        unbounded=True,
+        value_range=(-1.0, 1.0),
+        from_noise=True,
+    ),
+    Case(
+        "dragan_clipped_smoothed",
+        lambda: fill(
+            models.GAN,
+            MLP_GAN,
+            latent_dim=4,
+            adversarial_loss="least_squares",
+            penalty="dragan",
+            weight_clipping=0.5,
+            label_smoothing=0.1,
+        ),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+        from_noise=True,
+    ),
 )
 
 

@@ -97,6 +97,8 @@ def build_model(recipe, dataset):
         shapes = family.sockets(dataset.shape, **options)
         networks = {}
         for socket, (network, settings) in schema.sockets_of(config).items():
+            if settings.get("num_classes") is not None:  # a network that tells labels apart itself
+                settings["num_classes"] = _classes(settings["num_classes"], dataset, recipe.name)
             with _blaming(f"{recipe.name}: model.{socket}"):
                 networks[socket] = BUILDERS[network](*shapes[socket], **settings, name=socket)
         with _blaming(f"{recipe.name}: model"):

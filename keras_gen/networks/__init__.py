@@ -5,7 +5,9 @@ from keras_gen.networks.flows import inverse_autoregressive_flow, planar_flow
 from keras_gen.networks.made import made
 from keras_gen.networks.mlp import mlp
 from keras_gen.networks.pixel_cnn import pixel_cnn
+from keras_gen.networks.r3gan import r3gan_discriminator, r3gan_generator
 from keras_gen.networks.residual import residual_decoder, residual_encoder
+from keras_gen.networks.sngan import sngan_discriminator, sngan_generator
 
 BUILDERS = {
     "mlp": mlp,
@@ -17,6 +19,10 @@ BUILDERS = {
     "pixel_cnn": pixel_cnn,
     "residual_encoder": residual_encoder,
     "residual_decoder": residual_decoder,
+    "sngan_generator": sngan_generator,
+    "sngan_discriminator": sngan_discriminator,
+    "r3gan_generator": r3gan_generator,
+    "r3gan_discriminator": r3gan_discriminator,
 }
 
 __all__ = [
@@ -28,6 +34,10 @@ __all__ = [
     "mlp",
     "pixel_cnn",
     "planar_flow",
+    "r3gan_discriminator",
+    "r3gan_generator",
     "residual_decoder",
     "residual_encoder",
+    "sngan_discriminator",
+    "sngan_generator",
 ]

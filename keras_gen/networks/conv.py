@@ -176,7 +176,7 @@ def conv_decoder(
             name=f"stage_{i}",
             **hidden.weights(),
         )(x)
-        x = _crop(x, side, f"stage_{i}_crop")
+        x = crop(x, side, f"stage_{i}_crop")
         x = hidden.finish(x, f"stage_{i}")
     x = transposed(
         output_shape[-1],
@@ -188,26 +188,47 @@ def conv_decoder(
         kernel_initializer=parts.initializer(kernel_initializer),
         name="output",
     )(x)
-    return keras.Model(inputs, _crop(x, sides[-1], "output_crop"), name=name)
+    return keras.Model(inputs, crop(x, sides[-1], "output_crop"), name=name)
+
+
+def pyramid(sides, stages):
+    """The sides of every grid that halving them so often gives, from the finest to the coarsest.
+
+    Args:
+        sides: `(height, width)` or `(steps,)`.
+        stages: how often they are halved, at least once and until one place is left at most.
+
+    Returns:
+        A list of `stages + 1` tuples.
+
+    Raises:
+        ValueError: so many stages cannot be.
+    """
+    whole = _halved_to_one(sides)
+    if not 1 <= stages < len(whole):
+        wanted = f"1 to {len(whole) - 1} stages that change the sides {sides}"
+        raise parts.expected("filters", wanted, f"filters of {stages} stages")
+    return whole[: stages + 1]
+
+
+def _halved_to_one(sides):
+    whole = [sides]
+    while max(whole[-1]) > 1:
+        whole.append(tuple(math.ceil(side / STRIDE) for side in whole[-1]))
+    return whole
 
 
 def _stages(sides, filters, width, coarse_first):
     """The sides of every grid, the image's included, and the channels of each stage, in order."""
     parts.check_width("width", width)
-    pyramid = [sides]
-    while max(pyramid[-1]) > 1:
-        pyramid.append(tuple(math.ceil(side / STRIDE) for side in pyramid[-1]))
     if filters is None:
-        small = [i for i, grid in enumerate(pyramid) if max(grid) <= SMALLEST_SIDE]
+        small = [i for i, grid in enumerate(_halved_to_one(sides)) if max(grid) <= SMALLEST_SIDE]
         count = max(1, small[0])
         filters = [width * min(2**i, WIDEST) for i in range(count)]
         filters = filters[::-1] if coarse_first else filters
     filters = parts.check_widths("filters", filters)
-    most = len(pyramid) - 1
-    if not 1 <= len(filters) <= most:
-        raise parts.expected("filters", f"1 to {most} stages for sides of {sides}", filters)
-    pyramid = pyramid[: len(filters) + 1]
-    return (pyramid[::-1] if coarse_first else pyramid), filters
+    grids = pyramid(sides, len(filters))
+    return (grids[::-1] if coarse_first else grids), filters
 
 
 def _check_grid(name, shape):
@@ -215,7 +236,8 @@ def _check_grid(name, shape):
     return parts.check_shape(name, shape, axes or AXES[3])
 
 
-def _crop(x, sides, name):
+def crop(x, sides, name):
+    """Drops the last row or column of what is larger than `sides`."""
     spare = [is_ - wanted for is_, wanted in zip(x.shape[1:-1], sides, strict=True)]
     if not any(spare):
         return x

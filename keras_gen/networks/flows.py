@@ -10,24 +10,10 @@ import keras
 from keras import ops
 
 from keras_gen.networks import parts
+from keras_gen.networks.layers import Columns
 from keras_gen.networks.made import made
 
 OPEN = 1.5  # what a gate is moved by at the beginning: it keeps 0.8 of the code
-
-
-@keras.saving.register_keras_serializable(package="keras_gen")
-class Columns(keras.layers.Layer):
-    """Some columns of vectors: `x[:, start:stop]`."""
-
-    def __init__(self, start, stop, **kwargs):
-        super().__init__(**kwargs)
-        self.start, self.stop = start, stop
-
-    def call(self, x):
-        return x[:, self.start : self.stop]
-
-    def get_config(self):
-        return {**super().get_config(), "start": self.start, "stop": self.stop}
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")

@@ -1,5 +1,6 @@
 """What holds for every builder: shapes, saving, training, options, dtypes."""
 
+import functools
 import inspect
 import json
 
@@ -23,12 +24,25 @@ ENDS = LAYERED | {
     "inverse_autoregressive_flow": ((7,), (5,)),
     "planar_flow": ((7,), (5,)),
     "pixel_cnn": ((5, 4, 3), (5, 4, 6)),
+    "sngan_generator": (VECTOR, IMAGE),
+    "sngan_discriminator": (IMAGE, (1,)),
+    "r3gan_generator": (VECTOR, IMAGE),
+    "r3gan_discriminator": (IMAGE, (1,)),
+}
+# Whose defaults are too large for a test.
+NARROW = {
+    "sngan_generator": {"filters": (3, 4)},
+    "sngan_discriminator": {"filters": (3,), "blocks": (4,)},
 }
 
 
 def built(names):
+    def builder(name):
+        options = NARROW.get(name)
+        return functools.partial(BUILDERS[name], **options) if options else BUILDERS[name]
+
     return pytest.mark.parametrize(
-        "build, ends", [(BUILDERS[name], ENDS[name]) for name in names], ids=list(names)
+        "build, ends", [(builder(name), ENDS[name]) for name in names], ids=list(names)
     )
 
 

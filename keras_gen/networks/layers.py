@@ -1,0 +1,179 @@
+"""The few layers that Keras lacks: spectral norms, self-attention, a learned grid, slices."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class Columns(keras.layers.Layer):
+    """Some features of each example, or channels of each place: `x[..., start:stop]`."""
+
+    def __init__(self, start, stop, **kwargs):
+        super().__init__(**kwargs)
+        self.start, self.stop = start, stop
+
+    def call(self, x):
+        return x[..., self.start : self.stop]
+
+    def get_config(self):
+        return {**super().get_config(), "start": self.start, "stop": self.stop}
+
+
+class Spectral:
+    """Placed before a layer with a `kernel`: the kernel is divided by its largest singular value.
+
+    `W / sigma(W)`, `sigma(W) = |W u|`, `u <- unit(W^T unit(W u))` at each training call
+
+    W is the kernel as a matrix, a column an output. Its first singular vector u is estimated by
+    power iteration, `iterations` a call, kept as the layer's state, and constant to gradients. The
+    kernel itself is never written to: a layer may be called several times a step and be
+    differentiated twice.
+
+    Reference:
+        Miyato et al. 2018, "Spectral Normalization for Generative Adversarial Networks",
+        section 2.1, equation 12, algorithm 1.
+    """
+
+    def __init__(self, *args, iterations=1, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.iterations = iterations
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        self.singular_vector = self.add_weight(
+            shape=(self.kernel.shape[-1],),
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+            trainable=False,
+            autocast=False,
+            name="singular_vector",
+        )
+
+    def divided_kernel(self, training=False):
+        """The kernel over the estimate of its norm; a training call refines the estimate."""
+        kernel = ops.convert_to_tensor(self.kernel)
+        matrix = ops.reshape(ops.cast(kernel, "float32"), (-1, kernel.shape[-1]))
+        constant, u = ops.stop_gradient(matrix), self.singular_vector.value
+        if training:
+            for _ in range(self.iterations):
+                u = _unit(ops.dot(_unit(ops.dot(constant, u)), constant))
+            self.singular_vector.assign(u)
+        # To gradients the second vector is constant too, which changes none: it is the best one.
+        norm = ops.sum(_unit(ops.dot(constant, u)) * ops.dot(matrix, u))
+        return kernel / ops.cast(norm + 1e-12, kernel.dtype)
+
+    # Keras' dense layers name the variables they save, and would leave the estimate out.
+    def save_own_variables(self, store):
+        keras.layers.Layer.save_own_variables(self, store)
+
+    def load_own_variables(self, store):
+        keras.layers.Layer.load_own_variables(self, store)
+
+    def get_config(self):
+        return {**super().get_config(), "iterations": self.iterations}
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class SpectralDense(Spectral, keras.layers.Dense):
+    """`keras.layers.Dense` of a kernel of norm 1: see `Spectral`."""
+
+    def call(self, inputs, training=False):
+        x = ops.matmul(inputs, self.divided_kernel(training))
+        return self.activation(x + self.bias if self.use_bias else x)
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class SpectralConv2D(Spectral, keras.layers.Conv2D):
+    """`keras.layers.Conv2D`, channels last, of a kernel of norm 1: see `Spectral`."""
+
+    def call(self, inputs, training=False):
+        x = self.convolution_op(inputs, self.divided_kernel(training))
+        return self.activation(x + self.bias if self.use_bias else x)
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class SelfAttention(keras.layers.Layer):
+    """Each place of an image looks at all places: `x + gamma * v(softmax(f(x) g(x)^T) h(x))`.
+
+    f, g, h are 1 x 1 convolutions to an eighth of the channels, v back; gamma begins at 0.
+
+    Args:
+        spectral: Whether the four convolutions have kernels of norm 1.
+        **kwargs: of `keras.layers.Layer`.
+
+    Reference:
+        Zhang et al. 2019, "Self-Attention Generative Adversarial Networks", section 3.
+    """
+
+    def __init__(self, spectral=True, **kwargs):
+        super().__init__(**kwargs)
+        self.spectral = spectral
+
+    def build(self, input_shape):
+        channels = input_shape[-1]
+        convolution = SpectralConv2D if self.spectral else keras.layers.Conv2D
+        inner = max(1, channels // 8)
+        self.f, self.g, self.h = (
+            convolution(inner, 1, use_bias=False, dtype=self.dtype_policy, name=name)
+            for name in ("f", "g", "h")
+        )
+        self.v = convolution(channels, 1, use_bias=False, dtype=self.dtype_policy, name="v")
+        for layer in (self.f, self.g, self.h):
+            layer.build(input_shape)
+        self.v.build((*input_shape[:-1], inner))
+        self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
+
+    def call(self, x, training=False):
+        sides = ops.shape(x)[1:3]
+        options = {"training": training} if self.spectral else {}
+
+        def places(layer):  # (batch, places, inner)
+            y = layer(x, **options)
+            return ops.reshape(y, (-1, sides[0] * sides[1], y.shape[-1]))
+
+        scores = ops.matmul(places(self.f), ops.transpose(places(self.g), (0, 2, 1)))
+        seen = ops.matmul(ops.softmax(scores, axis=-1), places(self.h))
+        seen = ops.reshape(seen, (-1, *sides, seen.shape[-1]))
+        return x + self.gamma * self.v(seen, **options)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return {**super().get_config(), "spectral": self.spectral}
+
+
+@keras.saving.register_keras_serializable(package="keras_gen")
+class LearnedGrid(keras.layers.Layer):
+    """A learned image that a vector weighs channel by channel: `grid * x`.
+
+    Args:
+        sides: `(height, width)` of the grid.
+        **kwargs: of `keras.layers.Layer`.
+
+    Reference:
+        Huang et al. 2024, "The GAN is dead; long live the GAN!", appendix: the generator's basis.
+    """
+
+    def __init__(self, sides, **kwargs):
+        super().__init__(**kwargs)
+        self.sides = tuple(sides)
+
+    def build(self, input_shape):
+        self.grid = self.add_weight(
+            shape=(*self.sides, input_shape[-1]),
+            initializer=keras.initializers.RandomNormal(stddev=1.0),
+            name="grid",
+        )
+
+    def call(self, x):
+        return ops.expand_dims(ops.expand_dims(x, 1), 1) * self.grid
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.sides, input_shape[-1])
+
+    def get_config(self):
+        return {**super().get_config(), "sides": self.sides}
+
+
+def _unit(vector):
+    return vector / (ops.norm(vector) + 1e-12)
