@@ -94,10 +94,11 @@ class SpectralConv2D(Spectral, keras.layers.Conv2D):
 class SelfAttention(keras.layers.Layer):
     """Each place of an image looks at all places: `x + gamma * v(softmax(f(x) g(x)^T) h(x))`.
 
-    f, g, h are 1 x 1 convolutions to an eighth of the channels, v back; gamma begins at 0.
+    f, g, h are linear maps of a place to an eighth of the channels, v is one back; gamma begins
+    at 0.
 
     Args:
-        spectral: Whether the four convolutions have kernels of norm 1.
+        spectral: Whether the four maps have kernels of norm 1.
         **kwargs: of `keras.layers.Layer`.
 
     Reference:
@@ -110,30 +111,26 @@ class SelfAttention(keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        convolution = SpectralConv2D if self.spectral else keras.layers.Conv2D
         inner = max(1, channels // 8)
-        self.f, self.g, self.h = (
-            convolution(inner, 1, use_bias=False, dtype=self.dtype_policy, name=name)
-            for name in ("f", "g", "h")
-        )
-        self.v = convolution(channels, 1, use_bias=False, dtype=self.dtype_policy, name="v")
-        for layer in (self.f, self.g, self.h):
-            layer.build(input_shape)
-        self.v.build((*input_shape[:-1], inner))
+        dense = SpectralDense if self.spectral else keras.layers.Dense
+        for name, given, units in (
+            ("f", channels, inner),
+            ("g", channels, inner),
+            ("h", channels, inner),
+            ("v", inner, channels),
+        ):
+            layer = dense(units, use_bias=False, dtype=self.dtype_policy, name=name)
+            layer.build((None, None, given))
+            setattr(self, name, layer)
         self.gamma = self.add_weight(shape=(), initializer="zeros", name="gamma")
 
     def call(self, x, training=False):
-        sides = ops.shape(x)[1:3]
         options = {"training": training} if self.spectral else {}
-
-        def places(layer):  # (batch, places, inner)
-            y = layer(x, **options)
-            return ops.reshape(y, (-1, sides[0] * sides[1], y.shape[-1]))
-
-        scores = ops.matmul(places(self.f), ops.transpose(places(self.g), (0, 2, 1)))
-        seen = ops.matmul(ops.softmax(scores, axis=-1), places(self.h))
-        seen = ops.reshape(seen, (-1, *sides, seen.shape[-1]))
-        return x + self.gamma * self.v(seen, **options)
+        places = ops.reshape(x, (ops.shape(x)[0], -1, x.shape[-1]))  # (batch, places, channels)
+        f, g, h = (layer(places, **options) for layer in (self.f, self.g, self.h))
+        weights = ops.softmax(ops.matmul(f, ops.transpose(g, (0, 2, 1))), axis=-1)
+        seen = self.v(ops.matmul(weights, h), **options)
+        return x + self.gamma * ops.reshape(seen, ops.shape(x))
 
     def compute_output_shape(self, input_shape):
         return input_shape

@@ -156,6 +156,23 @@ def test_mixed_precision_keeps_its_dtype():
     )
 
 
+@of_convolutions
+def test_one_channel_comes_out_in_half_precision_and_is_differentiated():
+    """PyTorch 2.13 on a CPU fails there for a kernel that lies channels-last."""
+    rng = np.random.default_rng(2)
+    x, w = (rng.normal(size=shape).astype("float16") for shape in ((2, 8, 8, 4), (3, 3, 4, 1)))
+    with engine.fast_kernels():
+        kernel = keras.Variable(w, dtype="float16")
+        (_, _), (gradient,) = engine.value_and_grad(
+            lambda: (ops.sum(ops.cast(ops.conv(x, kernel, padding="same"), "float32")), {}),
+            [kernel],
+        )
+    padded = np.pad(x.astype("float64"), ((0, 0), (1, 1), (1, 1), (0, 0)))
+    windows = [[padded[:, i : i + 8, j : j + 8].sum((0, 1, 2)) for j in range(3)] for i in range(3)]
+    got = ops.convert_to_numpy(gradient).astype("float64")
+    np.testing.assert_allclose(got[..., 0], windows, rtol=0.02, atol=0.05)
+
+
 @pytest.mark.parametrize("shape, axis", [((6, 4, 3, 5), -1), ((6, 5, 4, 3), 1), ((9, 5), -1)])
 @pytest.mark.parametrize("name", ["BatchNormalization", "GroupNormalization"])
 def test_normalization_equals_keras_own_in_value_and_two_derivatives(name, shape, axis):
