@@ -4,7 +4,8 @@ The options of both builders:
 
     filters: channels of each grid, in the order of the data: of the coarsest first (generator), of
         the finest first (discriminator). Sides are doubled or halved between two grids.
-    blocks: residual blocks a grid.
+    blocks: residual blocks of each grid, 0 or more; one a grid where None. Those of the finest grid
+        take most of the time.
     expansion: channels inside a block over those around it.
     groups: in how many groups of channels the 3 x 3 convolutions are split; 1 is quickest on a CPU.
     name: name of the model.
@@ -23,6 +24,7 @@ section 3; Zhang et al. 2019, "Fixup Initialization: Residual Learning Without N
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import keras
 
@@ -39,7 +41,7 @@ def r3gan_generator(
     output_shape: Sequence[int],
     *,
     filters: Sequence[int] = (128, 64, 32),
-    blocks: int = 1,
+    blocks: Sequence[int | Literal[0]] | None = None,
     expansion: int = 2,
     groups: int = 1,
     output_activation: str | None = None,
@@ -65,17 +67,19 @@ def r3gan_generator(
     output_shape = parts.check_shape("output_shape", output_shape, AXES[3])
     parts.check_choice("output_activation", output_activation, parts.OUTPUT_ACTIVATIONS)
     filters = parts.check_widths("filters", filters)
-    _check_options(filters, blocks, expansion, groups)
+    blocks = _checked_blocks(blocks, filters)
+    _check_options(filters, expansion, groups)
+    gain = _gain(blocks)
     coarsest, *grids = pyramid(output_shape[:-1], len(filters) - 1)[::-1]
 
     x = inputs = keras.Input(input_shape, name="inputs")
     x = keras.layers.Dense(filters[0], use_bias=False, kernel_initializer=_start(), name="weigh")(x)
     x = LearnedGrid(coarsest, name="grid")(x)
-    x = _blocks(x, "grid_1", blocks, len(filters), expansion, groups)
+    x = _blocks(x, "grid_1", blocks[0], expansion, groups, gain)
     for i, (channels, side) in enumerate(zip(filters[1:], grids, strict=True), start=2):
         x = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"up_{i}")(x)
         x = _change_channels(crop(x, side, f"up_{i}_crop"), channels, f"up_{i}")
-        x = _blocks(x, f"grid_{i}", blocks, len(filters), expansion, groups)
+        x = _blocks(x, f"grid_{i}", blocks[i - 1], expansion, groups, gain)
     x = _conv1(output_shape[-1], "output", activation=output_activation)(x)
     return keras.Model(inputs, x, name=name)
 
@@ -85,7 +89,7 @@ def r3gan_discriminator(
     output_shape: Sequence[int],
     *,
     filters: Sequence[int] = (32, 64, 128),
-    blocks: int = 1,
+    blocks: Sequence[int | Literal[0]] | None = None,
     expansion: int = 2,
     groups: int = 1,
     name: str = "r3gan_discriminator",
@@ -110,16 +114,18 @@ def r3gan_discriminator(
     input_shape = parts.check_shape("input_shape", input_shape, AXES[3])
     (outputs,) = parts.check_shape("output_shape", output_shape, ("outputs",))
     filters = parts.check_widths("filters", filters)
-    _check_options(filters, blocks, expansion, groups)
+    blocks = _checked_blocks(blocks, filters)
+    _check_options(filters, expansion, groups)
+    gain = _gain(blocks)
     coarsest = pyramid(input_shape[:-1], len(filters) - 1)[-1]
 
     x = inputs = keras.Input(input_shape, name="inputs")
     x = _conv1(filters[0], "image")(x)
-    x = _blocks(x, "grid_1", blocks, len(filters), expansion, groups)
+    x = _blocks(x, "grid_1", blocks[0], expansion, groups, gain)
     for i, channels in enumerate(filters[1:], start=2):
         x = keras.layers.AveragePooling2D(2, padding="same", name=f"down_{i}")(x)
         x = _change_channels(x, channels, f"down_{i}")
-        x = _blocks(x, f"grid_{i}", blocks, len(filters), expansion, groups)
+        x = _blocks(x, f"grid_{i}", blocks[i - 1], expansion, groups, gain)
     x = keras.layers.DepthwiseConv2D(
         coarsest,
         use_bias=False,
@@ -147,11 +153,8 @@ def _change_channels(x, channels, name):
     return x if x.shape[-1] == channels else _conv1(channels, f"{name}_channels")(x)
 
 
-def _blocks(x, name, blocks, grids, expansion, groups):
+def _blocks(x, name, blocks, expansion, groups, gain):
     channels, inner = x.shape[-1], x.shape[-1] * expansion
-    # Zhang et al. 2019: deviations times the number of blocks to the power of -1 / (2 m - 2), of
-    # m = 3 layers in a block; here squared.
-    gain = GAIN / math.sqrt(blocks * grids)
     for i in range(1, blocks + 1):
         label = f"{name}_block_{i}"
         y = keras.layers.Conv2D(inner, 1, kernel_initializer=_start(gain), name=f"{label}_in")(x)
@@ -172,8 +175,23 @@ def _blocks(x, name, blocks, grids, expansion, groups):
     return x
 
 
-def _check_options(filters, blocks, expansion, groups):
-    for option, value in (("blocks", blocks), ("expansion", expansion), ("groups", groups)):
+def _gain(blocks):
+    """Of the variances: deviations times the number of blocks to the power of -1 / (2 m - 2), of
+    m = 3 layers in a block (Zhang et al. 2019)."""
+    return GAIN / math.sqrt(max(1, sum(blocks)))
+
+
+def _checked_blocks(blocks, filters):
+    blocks = tuple(1 for _ in filters) if blocks is None else blocks
+    fits = isinstance(blocks, (tuple, list)) and len(blocks) == len(filters)
+    if not fits or any(isinstance(b, bool) or not isinstance(b, int) or b < 0 for b in blocks):
+        wanted = f"one number of 0 or more for each of the {len(filters)} grids"
+        raise parts.expected("blocks", wanted, blocks)
+    return tuple(blocks)
+
+
+def _check_options(filters, expansion, groups):
+    for option, value in (("expansion", expansion), ("groups", groups)):
         parts.check_width(option, value)
     if any(channels * expansion % groups for channels in filters):
         wanted = f"a divisor of every inner width, {[c * expansion for c in filters]}"

@@ -21,14 +21,16 @@ def test_they_are_builders():
 
 @pytest.mark.parametrize("image", [(28, 28, 1), (15, 10, 2)])
 def test_any_size_and_channels(image):
-    generator = r3gan_generator((5,), image, filters=(4, 6, 4), blocks=2)
-    discriminator = r3gan_discriminator(image, (3,), filters=(4, 6, 4), blocks=2)
+    generator = r3gan_generator((5,), image, filters=(4, 6, 4), blocks=(2, 0, 1))
+    discriminator = r3gan_discriminator(image, (3,), filters=(4, 6, 4), blocks=(2, 0, 1))
     assert generator.output_shape == (None, *image)
     assert discriminator.output_shape == (None, 3)
 
 
 def test_parameters_by_hand():
-    network = r3gan_discriminator((8, 8, 3), (1,), filters=(4, 6), blocks=2, expansion=3, groups=2)
+    network = r3gan_discriminator(
+        (8, 8, 3), (1,), filters=(4, 6), blocks=(2, 2), expansion=3, groups=2
+    )
 
     def block(c):
         inner = 3 * c
@@ -40,7 +42,7 @@ def test_parameters_by_hand():
 
 def test_blocks_begin_as_the_identity():
     """The zero kernel at the end of each: a new network is its resampling and linear maps."""
-    network = r3gan_generator((3,), (8, 8, 2), filters=(4, 4), blocks=2)
+    network = r3gan_generator((3,), (8, 8, 2), filters=(4, 4), blocks=(2, 2))
     z = RNG.normal(size=(2, 3)).astype("float32")
     weighed = z @ numpy(network.get_layer("weigh").kernel)
     grid = weighed[:, None, None] * numpy(network.get_layer("grid").grid)
@@ -51,7 +53,7 @@ def test_blocks_begin_as_the_identity():
 
 def test_kernels_begin_as_the_paper_says():
     """Fixup of m = 3: deviation `sqrt(2 / 1.04 / inputs) * blocks ** (-1 / 4)`."""
-    network = r3gan_discriminator((8, 8, 64), (1,), filters=(64, 64), blocks=2, groups=4)
+    network = r3gan_discriminator((8, 8, 64), (1,), filters=(64, 64), blocks=(2, 2), groups=4)
     for name, inputs in [("grid_1_block_1_in", 64), ("grid_2_block_2_conv", 9 * 128 // 4)]:
         kernel = numpy(network.get_layer(name).kernel)
         expected = np.sqrt(2 / 1.04 / inputs) * 4 ** (-1 / 4)
@@ -65,7 +67,8 @@ def test_kernels_begin_as_the_paper_says():
     [
         ({"filters": (4,)}, "1 to 3 stages"),
         ({"filters": (3, 4), "groups": 4}, r"groups: expected a divisor of .* \[6, 8\], got 4"),
-        ({"filters": (4, 4), "blocks": 0}, "blocks: expected a positive integer, got 0"),
+        ({"filters": (4, 4), "blocks": (1,)}, "blocks: expected one number of 0 or more for each"),
+        ({"filters": (4, 4), "blocks": (1, -1)}, "blocks: expected one number of 0 or more"),
     ],
 )
 def test_what_is_refused(options, message):
