@@ -256,11 +256,8 @@ def ada_pixels(images, uniforms, p):
         ops.where(moves < p, ops.round((2 * level - 1) * 0.125 * side), 0.0)
         for level, side in ((down, height), (right, width))
     ]
-    # Cosine and sine of quarter turns, in numbers that are exact.
-    cosine = ops.cast(ops.equal(quarters, 0), "float32") - ops.cast(
-        ops.equal(quarters, 2), "float32"
-    )
-    sine = ops.cast(ops.equal(quarters, 1), "float32") - ops.cast(ops.equal(quarters, 3), "float32")
+    angle = 0.5 * math.pi * ops.cast(quarters, "float32")
+    cosine, sine = ops.round(ops.cos(angle)), ops.round(ops.sin(angle))  # exact: -1, 0 or 1
     linear = (cosine, sine, -sign * sine, sign * cosine)
     rows, columns = _read_from(images, linear, shift)
     rows, columns = (ops.cast(ops.round(places), "int32") for places in (rows, columns))
