@@ -14,6 +14,7 @@ from keras_gen import backend
 __version__ = "0.1.0"
 
 ROOMS = (
+    "augmentations",
     "backend",
     "callbacks",
     "checkpoints",

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from scipy import stats
 
 from keras_gen.random import Stream, below, threefry_2x32, to_open_unit_interval
 
@@ -86,6 +87,33 @@ def test_uniforms_and_integers_bit_for_bit_and_normals_within_a_millionth():
     expected = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:n]
     np.testing.assert_allclose(normal, expected, atol=2e-6)
     assert normal.dtype == uniform.dtype == "float32" and integers.dtype == "int32"
+
+
+@pytest.mark.parametrize("threshold, within", [(0.04, 1e-7), (1.0, 1e-6), (2.0, 2e-6), (3.0, 1e-5)])
+def test_truncated_normals_are_scipys_of_the_same_uniform_numbers(threshold, within):
+    n = 20_001
+    uniform = ops.convert_to_numpy(Stream(11).uniform((n,))).astype("float64")
+    expected = stats.truncnorm.ppf(uniform, -threshold, threshold)
+    normal = ops.convert_to_numpy(Stream(11).truncated_normal((n,), threshold))
+    assert normal.dtype == "float32" and np.abs(normal).max() <= threshold
+    np.testing.assert_allclose(normal, expected, rtol=0, atol=within)
+
+
+@pytest.mark.parametrize("threshold", [1e-3, 0.04, 2.0, 6.0])
+def test_the_extreme_words_stay_within_the_threshold(threshold, monkeypatch):
+    stream = Stream(0)
+    words = ops.convert_to_tensor(np.array([2**31 - 1, -(2**31), -1], "int32"))
+    monkeypatch.setattr(stream, "words", lambda shape: words)
+    normal = ops.convert_to_numpy(stream.truncated_normal((3,), threshold)).astype("float64")
+    assert (np.abs(normal) <= np.float32(threshold)).all()
+    assert normal[2] == pytest.approx(
+        stats.truncnorm.ppf(1 - 2.0**-24, -threshold, threshold), 2e-3
+    )
+
+
+def test_a_threshold_below_zero_is_refused():
+    with pytest.raises(ValueError, match="threshold must be more than 0; got 0"):
+        Stream(0).truncated_normal((2,), 0)
 
 
 def test_the_extreme_words_stay_inside_the_open_interval_and_below_the_bound():

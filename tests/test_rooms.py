@@ -15,6 +15,7 @@ BACKENDS = {"jax", "tensorflow", "torch"}
 # room: what of ours it may import, besides itself. Absent on purpose: models never import
 # networks, they receive them.
 MAY_IMPORT = {
+    "augmentations": set(),
     "backend": set(),
     "callbacks": set(),
     "data": set(),
@@ -27,7 +28,15 @@ MAY_IMPORT = {
     "networks": {"engine", "random"},
     "samplers": {"schedules"},
     "priors": {"data", "engine", "losses", "models", "networks", "random"},
-    "models": {"engine", "losses", "optimizers", "random", "samplers", "schedules"},
+    "models": {
+        "augmentations",
+        "engine",
+        "losses",
+        "optimizers",
+        "random",
+        "samplers",
+        "schedules",
+    },
     "checkpoints": {"callbacks"},
     "runs": {"callbacks", "checkpoints"},
     "evaluation": {"metrics"},

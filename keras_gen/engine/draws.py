@@ -6,8 +6,6 @@ While a step of ours runs they draw from the model's stream: the step traces, an
 drops the same units on every backend.
 """
 
-import math
-
 from keras import ops
 from keras.src import backend as keras_backend
 
@@ -18,7 +16,7 @@ def serve_random(stream):
     """Serve Keras' random draws from `stream` inside the `with` block.
 
     Args:
-        stream: An object with `normal(shape)`, `uniform(shape)` and `integers(shape, high)`.
+        stream: A `keras_gen.random.Stream`, or what draws as it does.
     """
     return swapped(keras_backend.random, _draws(stream))
 
@@ -38,10 +36,7 @@ def _draws(stream):
         return ops.cast(minval + stream.integers(shape, maxval - minval), dtype)
 
     def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
-        # The inverse of the normal distribution function between -2 and 2 deviations.
-        low, high = (0.5 * (1 + math.erf(side / math.sqrt(2))) for side in (-2, 2))
-        level = low + (high - low) * stream.uniform(shape)
-        draw = math.sqrt(2) * ops.erfinv(2 * level - 1)
+        draw = stream.truncated_normal(shape, threshold=2.0)
         return ops.cast(mean + stddev * draw, dtype_or_default(dtype))
 
     def dropout(inputs, rate, noise_shape=None, seed=None):

@@ -1,7 +1,9 @@
-"""How a model keeps averages of a network's weights."""
+"""How a model keeps averages of a network's weights, and of what its layers see."""
 
 import keras
 from keras import ops
+
+from keras_gen import engine
 
 
 class Averaging:
@@ -35,3 +37,47 @@ class Averaging:
                     mean.assign(decay * mean + (1.0 - decay) * ops.cast(variable, mean.dtype))
                 else:
                     mean.assign(variable)
+
+
+def standing_statistics(network, batches):
+    """Give batch normalization the plain averages of what it sees of given inputs.
+
+    `moving <- 1/n sum of the statistics of each batch`, each layer normalizing by its batch's
+    own, as in training. A generator's moving averages lag behind its weights, and are of other
+    noise than that it samples from where this is truncated. Only these variables change, also
+    in a network that is not trainable, as an average of weights is.
+
+    Args:
+        network: A built `keras.Model`, in which no layer of batch normalization is called twice.
+        batches: What the network takes, one batch after the other: the noise it will sample from.
+
+    Raises:
+        ValueError: There are no batches.
+
+    Reference:
+        Brock et al. 2019, "Large Scale GAN Training for High Fidelity Natural Image Synthesis",
+        appendix C.1 ("standing statistics").
+    """
+    layers = [layer for layer in network._flatten_layers() if hasattr(layer, "moving_variance")]
+    if not layers:
+        return
+    before = [(layer.trainable, layer.momentum) for layer in layers]
+    statistics = {id(v) for n in layers for v in (n.moving_mean, n.moving_variance)}
+    kept = [(v, ops.copy(v.value)) for v in network.variables if not v.trainable]
+    count = 0
+    try:
+        for layer in layers:
+            layer.trainable = True  # else Keras lets its statistics be
+        with engine.sampling():
+            for count, batch in enumerate(batches, start=1):
+                for layer in layers:
+                    layer.momentum = 1 - 1 / count
+                network(batch, training=True)
+        if not count:
+            raise ValueError("batches: expected one or more for the averages; got none.")
+        kept = [(v, value) for v, value in kept if id(v) not in statistics]
+    finally:
+        for variable, value in kept:
+            variable.assign(value)
+        for layer, (trainable, momentum) in zip(layers, before, strict=True):
+            layer.trainable, layer.momentum = trainable, momentum
