@@ -367,6 +367,7 @@ CASES = (
             adversarial_loss="relativistic",
             penalty=["r1", "r2"],
             penalty_weight=1.0,
+            penalty_every=2,
         ),
         PLAYERS,
         falling=None,
@@ -375,7 +376,7 @@ CASES = (
         from_noise=True,
     ),
     Case(
-        "dragan_clipped_smoothed",
+        "dragan_clipped_smoothed_augmented",
         lambda: fill(
             models.GAN,
             MLP_GAN,
@@ -384,6 +385,9 @@ CASES = (
             penalty="dragan",
             weight_clipping=0.5,
             label_smoothing=0.1,
+            # Not what reads between pixels: rounding would decide which.
+            augmentation=["color", "translation", "ada_pixels"],
+            ada_images=200,
         ),
         PLAYERS,
         falling=None,

@@ -122,6 +122,8 @@ class Optimizer(Section):
     clipnorm: PositiveFloat | None = None
     clipvalue: PositiveFloat | None = None
     global_clipnorm: PositiveFloat | None = None
+    # Batches whose gradients are averaged into one step of the optimizer.
+    gradient_accumulation_steps: typing.Annotated[int, Field(ge=2)] | None = None
 
 
 class Adam(Optimizer):

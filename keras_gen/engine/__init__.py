@@ -1,10 +1,11 @@
 """The engine: the only room that knows the backend.
 
-Seven names, the same on TensorFlow, JAX and PyTorch:
+Eight names, the same on TensorFlow, JAX and PyTorch:
 
 - `value_and_grad(objective, variables)` -> `((loss, aux), gradients)`
 - `apply_gradients(optimizer, gradients, variables)`
 - `input_gradient(fn, x)` -> `d sum(fn(x)) / dx`, itself differentiable
+- `every(period, counter, function, otherwise)`: one of two, by a counter, and no work for the other
 - `StepAdapter`: mixin placed before `keras.Model`; lets Keras run a stateful `train_step`
 - `one_program(function)`: a pure function of numbers and a shape, compiled on JAX
 - `sampling()`: what a model's `sample` runs in
@@ -26,6 +27,7 @@ if _backend == "jax":
     from keras_gen.engine.jax import (
         StepAdapter,
         apply_gradients,
+        every,
         input_gradient,
         one_program,
         sampling,
@@ -35,6 +37,7 @@ elif _backend == "tensorflow":
     from keras_gen.engine.tensorflow import (
         StepAdapter,
         apply_gradients,
+        every,
         input_gradient,
         one_program,
         sampling,
@@ -44,6 +47,7 @@ elif _backend == "torch":
     from keras_gen.engine.torch import (
         StepAdapter,
         apply_gradients,
+        every,
         input_gradient,
         one_program,
         sampling,
@@ -58,6 +62,7 @@ else:
 __all__ = [
     "StepAdapter",
     "apply_gradients",
+    "every",
     "fast_kernels",
     "input_gradient",
     "minimize",

@@ -128,6 +128,46 @@ def input_gradient(fn, x):
     return gradient
 
 
+def every(period, counter, function, otherwise):
+    """Take `function()` where `counter % period == 0`, else `otherwise()`; only one is computed.
+
+    Args:
+        period: Integer, 1 or more.
+        counter: An integer `keras.Variable` that the step has not changed yet.
+        function: Function without arguments -> a nest of tensors; what it writes is kept.
+        otherwise: As `function`, the same nest, shapes and dtypes.
+
+    Returns:
+        What the one that was taken returned.
+    """
+    here = ops.convert_to_tensor(counter.value) % period == 0
+    if not isinstance(here, jax.core.Tracer):
+        return function() if here else otherwise()
+    parent, written = get_stateless_scope(), {}
+
+    def traced(branch, collect):
+        scope = _RecordingScope(parent)
+        with scope:
+            result = branch()
+        return result, collect(scope)
+
+    for branch in (function, otherwise):  # what either writes, both give back
+        jax.eval_shape(lambda branch=branch: traced(branch, lambda s: written.update(s.written)))
+    variables = list(written.values())
+
+    def kept(scope):
+        return [
+            scope.get_current_value(v) if scope.get_current_value(v) is not None else v.value
+            for v in variables
+        ]
+
+    result, values = jax.lax.cond(
+        here, lambda: traced(function, kept), lambda: traced(otherwise, kept)
+    )
+    _keep(variables, values)
+    return result
+
+
 def one_program(function):
     """Compile a pure function of a shape and a few numbers as one program: one dispatch.
 

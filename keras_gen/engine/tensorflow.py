@@ -73,6 +73,22 @@ def input_gradient(fn, x):
     return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
+def every(period, counter, function, otherwise):
+    """Take `function()` where `counter % period == 0`, else `otherwise()`; only one is computed.
+
+    Args:
+        period: Integer, 1 or more.
+        counter: An integer `keras.Variable` that the step has not changed yet.
+        function: Function without arguments -> a nest of tensors; what it writes is kept.
+        otherwise: As `function`, the same nest, shapes and dtypes.
+
+    Returns:
+        What the one that was taken returned.
+    """
+    here = tf.equal(ops.convert_to_tensor(counter.value) % period, 0)
+    return tf.cond(here, function, otherwise)
+
+
 def one_program(function):
     """Compile a pure function of a shape and a few numbers as one graph; a step's holds it itself.
 

@@ -126,6 +126,26 @@ def input_gradient(fn, x):
     return torch.zeros_like(x) if gradient is None else gradient
 
 
+def every(period, counter, function, otherwise):
+    """Take `function()` where `counter % period == 0`, else `otherwise()`; only one is computed.
+
+    Args:
+        period: Integer, 1 or more.
+        counter: An integer `keras.Variable` that the step has not changed yet.
+        function: Function without arguments -> a nest of tensors; what it writes is kept.
+        otherwise: As `function`, the same nest, shapes and dtypes.
+
+    Returns:
+        What the one that was taken returned.
+    """
+    scope = get_stateless_scope()
+    if isinstance(scope, _CaptureScope):  # a graph has no branches: one is captured for each
+        here = scope.take_branch(counter, period)
+    else:
+        here = int(counter.value) % period == 0
+    return function() if here else otherwise()
+
+
 def one_program(function):
     """The function itself: a captured step compiles it, and nothing else here could.
 
@@ -213,11 +233,17 @@ def _each(step):
 class _CaptureScope(keras.StatelessScope):
     """The state of a step while it is captured: a fake tensor for every variable."""
 
-    def __init__(self, variables, values):
+    def __init__(self, variables, values, branches):
         super().__init__(initialize_variables=False)
+        self.branches = branches
         self.known = {id(variable) for variable in variables}
         for variable, value in zip(variables, values, strict=True):
             self.state_mapping[id(variable)] = value
+
+    def take_branch(self, counter, period):
+        """Whether the step that is captured is one of every `period`; remembered as a question."""
+        self.branches[id(counter), period] = counter
+        return int(counter._value) % period == 0
 
     def add_update(self, update):
         variable, value = update
@@ -284,7 +310,7 @@ compile_graph = compile_with_inductor
 
 
 class CapturedStep:
-    """A model's `train_step` as one compiled graph a batch shape.
+    """A model's `train_step` as one compiled graph a batch shape, and a branch of `every`.
 
     What cannot be captured runs eagerly after one warning that names the culprit.
     """
@@ -292,14 +318,15 @@ class CapturedStep:
     def __init__(self, model):
         self.model = model
         self.graphs = {}
+        self.branches = {}  # {(id of a counter, period): counter} that the step asks about
         self.fallback = False
 
     def __call__(self, data):
         if self.fallback:
             return self.model.train_step(data)
         leaves = [ops.convert_to_tensor(leaf) for leaf in tree.flatten(data) if leaf is not None]
-        key = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        entry = self.graphs.get(key)
+        shapes = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        entry = self.graphs.get((shapes, self._branch()))
         if entry is None:
             try:
                 entry = self._capture(data, leaves)
@@ -308,12 +335,16 @@ class CapturedStep:
                 self.fallback = True
                 warnings.warn(_culprit(error, self.model), stacklevel=2)
                 return logs
-            self.graphs[key] = entry
+            self.graphs[shapes, self._branch()] = entry
         step, variables, values = entry
         if any(v._value is not value for v, value in zip(variables, values, strict=True)):
-            del self.graphs[key]
+            del self.graphs[shapes, self._branch()]
             return self(data)
         return dict(zip(self.log_names, step(leaves), strict=True))
+
+    def _branch(self):
+        """The answer of this step to each question that a capture has met."""
+        return tuple(int(c._value) % period == 0 for (_, period), c in self.branches.items())
 
     def _capture(self, data, leaves):
         model = self.model
@@ -325,7 +356,7 @@ class CapturedStep:
         def step(*inputs):
             state, remaining = inputs[: len(values)], iter(inputs[len(values) :])
             batch = tree.map_structure(lambda leaf: None if leaf is None else next(remaining), data)
-            scope = _CaptureScope(variables, state)
+            scope = _CaptureScope(variables, state, self.branches)
             with scope:
                 logs = model.train_step(batch)
             self.log_names = list(logs)

@@ -328,3 +328,68 @@ def test_the_relativistic_generator_is_judged_beside_the_data():
     logs = compiled(model).train_step(np.ones((8, 2), "float32"))
     for player in PLAYERS:
         assert number(logs[f"{player}_loss"]) == pytest.approx(np.log(2), rel=1e-6)
+
+
+# -- What the discriminator is shown --------------------------------------------------------------
+
+
+def looking(**options):
+    """A GAN of images whose discriminator keeps what it was shown."""
+    seen = Seen()
+    discriminator = keras.Sequential(
+        [keras.Input((4, 4, 1)), seen, keras.layers.Flatten(), keras.layers.Dense(1)]
+    )
+    generator = keras.Sequential(
+        [keras.Input((2,)), linear(np.zeros((2, 16)), np.ones(16)), keras.layers.Reshape((4, 4, 1))]
+    )
+    model = compiled(GAN(generator, discriminator, latent_dim=2, **options))
+    model.run_eagerly = True
+    return model, seen
+
+
+def test_data_and_samples_are_shown_changed_alike_in_training_only():
+    model, seen = looking(augmentation="cutout", adversarial_loss="relativistic")
+    x = np.full((64, 4, 4, 1), 0.5, "float32")
+    model.train_step(x)
+    real, fake, fake_again, real_again = seen.all
+    for shown, level in ((real, 0.5), (fake, 1.0), (fake_again, 1.0), (real_again, 0.5)):
+        assert set(np.unique(shown)) == {0.0, level}
+        assert np.all((shown == 0).sum(axis=(1, 2, 3)) >= 1)  # a box of 2 x 2, or what is inside
+    boxes = [(shown == 0).tobytes() for shown in seen.all]
+    assert len(set(boxes)) == 4  # each showing has its own
+    seen.all.clear()
+    model.test_step(x)
+    assert {float(shown.min()) for shown in seen.all} == {0.5, 1.0}
+
+
+@pytest.mark.parametrize("logit, expected", [(1.0, 0.3), (-1.0, 0.0)])
+def test_adaptive_changes_follow_the_sign_of_the_datas_logits(logit, expected):
+    """Karras et al. 2020, equation 1: up by `batch / images` a step where r_t = 1 > 0.6."""
+    model, _ = looking(augmentation="ada_color", ada_images=80)
+    model.discriminator.layers[-1].set_weights([np.zeros((16, 1)), np.array([logit])])
+    history = model.fit(np.zeros((24, 4, 4, 1), "float32"), batch_size=8, verbose=0).history
+    assert number(model.augmentation_p) == pytest.approx(expected, rel=1e-5)
+    assert history["augmentation_p"][0] == pytest.approx(2 / 3 * expected, rel=1e-5)
+    judged = model.evaluate(np.zeros((8, 4, 4, 1), "float32"), verbose=0, return_dict=True)
+    assert judged["augmentation_p"] == pytest.approx(expected, rel=1e-5)
+
+
+# -- Sampling -------------------------------------------------------------------------------------
+
+
+def test_truncated_noise_makes_the_samples():
+    model = GAN(linear(np.eye(2), np.zeros(2)), small(2, 1), latent_dim=2)
+    free, cut = (numpy(model.sample(4000, seed=1, truncation=t)) for t in (None, 0.5))
+    assert np.abs(free).max() > 3 and np.abs(cut).max() <= 0.5
+    assert cut.std() == pytest.approx(0.2832, abs=0.005)  # scipy.stats.truncnorm(-0.5, 0.5).std()
+
+
+def test_standing_statistics_are_those_of_what_is_sampled():
+    norm = keras.layers.BatchNormalization(epsilon=1e-5)
+    generator = keras.Sequential([keras.Input((2,)), linear(3 * np.eye(2), np.ones(2)), norm])
+    model = GAN(generator, small(2, 1), latent_dim=2, ema=0.9)
+    model.standing_statistics(batches=200, batch_size=100, truncation=0.5)
+    np.testing.assert_allclose(numpy(model.sample(4000, truncation=0.5)).std(), 1.0, atol=0.03)
+    average = model.generator_average.layers[-1]
+    np.testing.assert_allclose(numpy(average.moving_variance), 9 * 0.2832**2, rtol=0.03)
+    np.testing.assert_array_equal(numpy(norm.moving_variance), 1.0)  # the other is as it was

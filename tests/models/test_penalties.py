@@ -106,6 +106,29 @@ def test_a_gan_adds_them_to_its_loss(loss, penalty, sum_of_slopes):
     assert paying["generator_loss"] == pytest.approx(plain["generator_loss"], rel=1e-6)
 
 
+@pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
+def test_a_lazy_penalty_is_paid_every_so_many_steps_for_all_of_them(jit):
+    """A critic `w . x` under R1 alone, the data being 0: `w <- w (1 - 2 rate weight period)` in
+    steps 0 and 3; what is logged is a mean over all steps."""
+    critic = linear([[0.3], [-0.4]], [0.0])
+    generator = constant(3, [0.0, 0.0])
+    options = {"adversarial_loss": "wasserstein", "penalty": "r1", "penalty_weight": 0.5}
+    model = GAN(generator, critic, latent_dim=3, penalty_every=3, **options)
+    rates = {"generator": 0.0, "discriminator": 0.1}
+    optimizers = {player: keras.optimizers.SGD(rate) for player, rate in rates.items()}
+    model.compile(optimizers, jit_compile=jit)
+    x = np.zeros((5, 2), "float32")
+    history = model.fit(x, batch_size=1, verbose=0).history
+    shrink = 1 - 2 * 0.1 * 0.5 * 3
+    np.testing.assert_allclose(
+        numpy(critic.get_weights()[0])[:, 0], [0.3 * shrink**2, -0.4 * shrink**2], rtol=1e-5
+    )
+    paid = 3 * (0.25 + 0.25 * shrink**2) / 5
+    assert history["penalty"][0] == pytest.approx(paid, rel=1e-5)
+    judged = model.evaluate(x, verbose=0, return_dict=True)["penalty"]
+    assert judged == pytest.approx(0.25 * shrink**4, rel=1e-5)
+
+
 def test_each_penalty_draws_its_own_noise():
     model = GAN(constant(3, [1.0, 2.0]), linear([[0.3], [-0.4]], [0.1]), latent_dim=3)
     assert model.draw_places(ops.zeros((4, 2))) == []

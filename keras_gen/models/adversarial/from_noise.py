@@ -2,6 +2,8 @@
 
 from keras import ops
 
+from keras_gen.models.averages import standing_statistics
+
 
 class FromNoise:
     """Placed before `GenerativeModel`: a model with a `generator` of noise.
@@ -10,17 +12,21 @@ class FromNoise:
     `generator_average` (`None` where it keeps no average).
     """
 
-    def prior_noise(self, stream, count):
+    def prior_noise(self, stream, count, truncation=None):
         """What the generator is given, labels aside: z ~ N(0, I) unless the family has another.
 
         Args:
             stream: A `keras_gen.random.Stream`.
             count: Number of examples.
+            truncation: Largest absolute value of z; `None` for any.
 
         Returns:
             `(count, latent_dim)` in the compute dtype.
         """
-        return stream.normal((count, self.latent_dim), self.compute_dtype)
+        shape = (count, self.latent_dim)
+        if truncation is not None:
+            return stream.truncated_normal(shape, truncation, self.compute_dtype)
+        return stream.normal(shape, self.compute_dtype)
 
     def draw_noise(self, x):
         """Noise of the prior for a batch, as many as examples."""
@@ -41,18 +47,47 @@ class FromNoise:
         network = self.sampling_generator
         return ops.cast(network(self.condition(noise, labels), training=False), "float32")
 
-    def sample(self, count, seed=None, labels=None):
+    def sample(self, count, seed=None, labels=None, truncation=None):
         """Generate examples from fresh noise.
 
         Args:
             count: Number of examples.
             seed: Integer: the same examples each time; fresh ones where `None`.
             labels: Of a conditional model: class numbers, repeated in turn; all where `None`.
+            truncation: Largest absolute value of z: less of it (2 to 0.04) trades variety for
+                fidelity. `None` for any, as in training.
 
         Returns:
             `(count, height, width, channels)` float32, in the range of the generator's output:
             [-1, 1] with a tanh.
+
+        Reference:
+            Brock et al. 2019, "Large Scale GAN Training for High Fidelity Natural Image
+            Synthesis", section 3.1 (truncation).
         """
         labels = self.sampling_labels(count, labels)
-        noise = self.prior_noise(self.sampling_stream(seed), count)
+        noise = self.prior_noise(self.sampling_stream(seed), count, truncation)
         return self((noise, labels))
+
+    def standing_statistics(self, batches=100, batch_size=64, seed=0, labels=None, truncation=None):
+        """Give the sampling generator's batch normalization the averages of what it will sample.
+
+        Args:
+            batches: How many are averaged over.
+            batch_size: Examples in each.
+            seed: Of their noise.
+            labels: Of a conditional model: class numbers, repeated in turn; all where `None`.
+            truncation: That samples will be drawn with.
+
+        Reference:
+            Brock et al. 2019, appendix C.1.
+        """
+        labels = self.sampling_labels(batch_size, labels)
+        stream = self.sampling_stream(seed)
+        standing_statistics(
+            self.sampling_generator,
+            (
+                self.condition(self.prior_noise(stream, batch_size, truncation), labels)
+                for _ in range(batches)
+            ),
+        )

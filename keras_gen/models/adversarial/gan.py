@@ -6,13 +6,14 @@ from keras import ops
 
 from keras_gen import engine
 from keras_gen.losses import adversarial_loss as loss_named
+from keras_gen.models.adversarial.augmented import Augmented
 from keras_gen.models.adversarial.from_noise import FromNoise
 from keras_gen.models.adversarial.logits import check_logits, scores
 from keras_gen.models.adversarial.penalties import Penalized
 from keras_gen.models.base import GenerativeModel
 
 
-class GAN(FromNoise, Penalized, GenerativeModel):
+class GAN(FromNoise, Penalized, Augmented, GenerativeModel):
     """Generative adversarial network; loss and penalties are arguments, labels are optional.
 
     `discriminator: minimize mean(loss.discriminator(D(x), D(G(z)))) + penalty_weight * penalty`
@@ -33,9 +34,16 @@ class GAN(FromNoise, Penalized, GenerativeModel):
         penalty: What the discriminator pays for its slope: "wgan_gp", "dragan", "r1", "r2",
             "zero_centred", several of them, which are added, or `None`.
         penalty_weight: Weight of the penalty: lambda; of R1 and R2 the papers' gamma / 2.
+        penalty_every: How many train steps go from one that pays the penalty, for all of them, to
+            the next: more is faster (lazy regularization).
         weight_clipping: Bound of the discriminator's weights after each of its steps; `None` does
             not clip.
         label_smoothing: By how much the discriminator's target for data lies below 1, in [0, 1).
+        augmentation: Random changes of all that the discriminator is shown, in training: "color",
+            "translation", "cutout" (DiffAugment), "ada" (adaptive), several of them, or `None`.
+            The data are in [-1, 1]. Penalties are taken of changed examples.
+        ada_target: What adaptive changes hold the mean sign of the data's logits at.
+        ada_images: In how many images their probability can go from 0 to 1.
         discriminator_steps: Discriminator steps a train step: k of the paper's algorithm 1.
         ema: Decay of the generator's averaged copy, with which `sample` then generates;
             `None` keeps no average.
@@ -64,8 +72,12 @@ class GAN(FromNoise, Penalized, GenerativeModel):
         adversarial_loss: str = "non_saturating",
         penalty: str | Sequence[str] | None = None,
         penalty_weight: float = 10.0,
+        penalty_every: int = 1,
         weight_clipping: float | None = None,
         label_smoothing: float = 0.0,
+        augmentation: str | Sequence[str] | None = None,
+        ada_target: float = 0.6,
+        ada_images: int = 500_000,
         discriminator_steps: int = 1,
         ema: float | None = None,
         num_classes: int | None = None,
@@ -73,7 +85,8 @@ class GAN(FromNoise, Penalized, GenerativeModel):
     ):
         super().__init__(**kwargs)
         self._loss = loss_named(adversarial_loss)
-        self.penalize_by(penalty, penalty_weight)
+        self.penalize_by(penalty, penalty_weight, penalty_every)
+        self.augment_by(augmentation, ada_target, ada_images)
         if discriminator_steps < 1:
             raise ValueError(f"discriminator_steps must be 1 or more; got {discriminator_steps!r}.")
         if weight_clipping is not None and weight_clipping <= 0:
@@ -137,19 +150,21 @@ class GAN(FromNoise, Penalized, GenerativeModel):
     def discriminator_objective(self, real, noise, places, labels, training):
         """The discriminator's loss; its mean probability of "real" on both sides beside it."""
         fake = ops.stop_gradient(self.generate(noise, labels, training))
+        real, fake = self.show(real, training), self.show(fake, training)
         real_logits = self.judge(real, labels, training)
         fake_logits = self.judge(fake, labels, training)
         loss = ops.mean(self._loss.discriminator(real_logits, fake_logits, **self._smoothed))
         loss, penalty = self.with_penalty(
-            loss, lambda x: self.judge(x, labels, training), real, fake, places
+            loss, lambda x: self.judge(x, labels, training), real, fake, places, training
         )
-        return loss, {**scores(real_logits, fake_logits), **penalty}
+        strength = self.follow_overfitting(real_logits, training)
+        return loss, {**scores(real_logits, fake_logits), **penalty, **strength}
 
     def generator_objective(self, real, noise, labels, training):
         """The generator's loss on what it makes of `noise`, beside the data if it is relative."""
-        fake_logits = self.judge(self.generate(noise, labels, training), labels, training)
-        beside = (self.judge(real, labels, training),) if self._loss.relative else ()
-        return ops.mean(self._loss.generator(fake_logits, *beside)), {}
+        shown = [self.generate(noise, labels, training)] + [real] * self._loss.relative
+        logits = [self.judge(self.show(x, training), labels, training) for x in shown]
+        return ops.mean(self._loss.generator(*logits)), {}
 
     def judge(self, x, labels=None, training=False):
         """Logits `(batch, 1)`: how real the discriminator takes examples for."""

@@ -112,21 +112,29 @@ def penalties_named(names):
 class Penalized:
     """Placed before `GenerativeModel`: a model whose discriminator pays for its slope."""
 
-    def penalize_by(self, penalty, penalty_weight):
+    def penalize_by(self, penalty, penalty_weight, penalty_every=1):
         """Sets what is paid, and logs it as the term "penalty" where anything is.
 
         Args:
             penalty: as `penalties_named` takes it.
             penalty_weight: what multiplies the sum of the penalties; 0 or more.
+            penalty_every: how many train steps go from one that pays to the next, which pays for
+                all of them.
 
         Raises:
-            ValueError: a name is not known, or the weight is negative.
+            ValueError: a name is not known, or a number is out of its range.
+
+        Reference: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN",
+        section 3.1 (lazy regularization).
         """
         self._penalties = penalties_named(penalty)
         if penalty_weight < 0:
             raise ValueError(f"penalty_weight must not be negative; got {penalty_weight!r}.")
+        if penalty_every < 1:
+            raise ValueError(f"penalty_every must be 1 or more; got {penalty_every!r}.")
         self.penalty = penalty
         self.penalty_weight = penalty_weight
+        self.penalty_every = penalty_every
         if self._penalties:
             self.add_term("penalty")
 
@@ -136,7 +144,7 @@ class Penalized:
         draws = {"mix": self.uniform, "jitter": self.normal}
         return [p.noise and draws[p.noise](shapes[p.noise]) for p in self._penalties]
 
-    def with_penalty(self, loss, judge, real, fake, places):
+    def with_penalty(self, loss, judge, real, fake, places, training):
         """`loss + penalty_weight * (sum of the penalties)`, and the sum by name where there is one.
 
         Args:
@@ -145,14 +153,25 @@ class Penalized:
             real: `(batch, ...)` data.
             fake: `(batch, ...)` generated examples.
             places: what `draw_places` gave.
+            training: whether it is a train step, of which only every so many pays.
 
         Returns:
             `(scalar, {} or {"penalty": scalar})`.
         """
         if not self._penalties:
             return loss, {}
-        penalty = sum(
-            ops.mean(each(judge, real, fake, place))
-            for each, place in zip(self._penalties, places, strict=True)
-        )
+
+        def all_of_them():
+            return sum(
+                ops.mean(each(judge, real, fake, place))
+                for each, place in zip(self._penalties, places, strict=True)
+            )
+
+        period = self.penalty_every
+        if period == 1 or not training:
+            penalty = all_of_them()
+        else:
+            penalty = period * engine.every(
+                period, self.optimizer.iterations, all_of_them, lambda: ops.zeros((), "float32")
+            )
         return loss + self.penalty_weight * penalty, {"penalty": penalty}
