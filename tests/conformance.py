@@ -329,7 +329,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", ["jit", "eager", "two_steps_a_call_jit"])
+@pytest.mark.parametrize("way", ["jit", "two_steps_a_call_jit"])
 def test_every_way_to_run_gives_the_same_numbers(case, way):
     assert_same_run(trained(case, jit_compile=False), trained(case, **WAYS[way]))
 

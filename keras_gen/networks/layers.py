@@ -1,7 +1,10 @@
 """The few layers that Keras lacks: spectral norms, self-attention, a learned grid, slices."""
 
 import keras
+import numpy as np
 from keras import ops
+
+WARM_UP = 20  # power iterations on a new kernel
 
 
 @keras.saving.register_keras_serializable(package="keras_gen")
@@ -42,11 +45,20 @@ class Spectral:
         super().build(input_shape)
         self.singular_vector = self.add_weight(
             shape=(self.kernel.shape[-1],),
-            initializer=keras.initializers.RandomNormal(stddev=1.0),
+            initializer=self._first_estimate,
             trainable=False,
             autocast=False,
             name="singular_vector",
         )
+
+    def _first_estimate(self, shape, dtype=None):
+        """Of the first kernel, some iterations on: a poor one would blow the first outputs up."""
+        matrix = np.reshape(ops.convert_to_numpy(self.kernel), (-1, *shape))
+        u = np.random.default_rng(0).normal(size=shape)
+        for _ in range(WARM_UP):
+            u = matrix.T @ (matrix @ u)
+            u /= np.linalg.norm(u) + 1e-12
+        return ops.convert_to_tensor(u, dtype)
 
     def divided_kernel(self, training=False):
         """The kernel over the estimate of its norm; a training call refines the estimate."""
