@@ -19,6 +19,18 @@ def constant(inputs, outputs):
     return linear(np.zeros((inputs, len(outputs))), outputs)
 
 
+def random_linear(inputs, outputs, seed):
+    """A linear network of small weights, the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    return linear(0.5 * rng.normal(size=(inputs, outputs)), 0.3 * rng.normal(size=outputs))
+
+
+def assert_linear(network, kernel, bias):
+    """A linear network has these weights, up to rounding."""
+    for found, expected in zip(values(network), (kernel, bias), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
 class Seen(keras.layers.Layer):
     """Hands its input on, and keeps all that it was handed to look at."""
 
@@ -36,6 +48,18 @@ class Seen(keras.layers.Layer):
     @property
     def last(self):
         return self.all[-1]
+
+
+def compiled(model, discriminator=0.0, generator=0.0):
+    """A GAN with plain gradient descent at these rates."""
+    rates = {"discriminator": discriminator, "generator": generator}
+    model.compile({player: keras.optimizers.SGD(rate) for player, rate in rates.items()})
+    return model
+
+
+def values(network):
+    """What its trainable variables hold."""
+    return [numpy(v.value) for v in network.trainable_variables]
 
 
 def numpy(tensor):
