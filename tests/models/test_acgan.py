@@ -8,6 +8,7 @@ from scipy import special
 from toys import (
     Seen,
     assert_linear,
+    assert_pulls_on,
     compiled,
     constant,
     number,
@@ -99,10 +100,21 @@ def test_the_accuracies_are_the_shares_of_right_classes():
     model = small()
     model.discriminator.set_weights([np.array([[9.0, -1, 0, 1], [9, 0, 0, 0]]), np.zeros(4)])
     model.generator.set_weights([np.zeros((5, 2)), np.array([1.0, 0.0])])
-    real = np.array([[1.0, 0], [-2, 0], [-3, 0], [-4, 0]], "float32")
-    logs = compiled(model).train_step((real, LABELS))  # 2, 0, 1, 2: right, right, wrong, wrong
-    assert number(logs["real_accuracy"]) == 0.5
+    real = np.array([[1.0, 0], [-2, 0], [-3, 0], [4, 0]], "float32")
+    logs = compiled(model).train_step((real, LABELS))  # called 2, 0, 0, 2, and are 2, 0, 1, 2
+    assert number(logs["real_accuracy"]) == 0.75
     assert number(logs["fake_accuracy"]) == 0.5  # all are called 2, and two are meant to be
+
+
+def test_the_discriminators_objective_has_no_slope_in_the_generator():
+    model, noise = small(), ops.zeros((4, LATENT))
+    assert_pulls_on(
+        model,
+        lambda: model.discriminator_objective(
+            ops.convert_to_tensor(REAL), noise, [], ops.convert_to_tensor(LABELS), True
+        ),
+        "discriminator",
+    )
 
 
 def test_the_generator_is_told_the_class_and_the_discriminator_is_not():

@@ -5,9 +5,18 @@ import numpy as np
 import pytest
 from keras import ops
 from scipy import stats
-from toys import assert_linear, compiled, constant, linear, number, numpy, random_linear, values
+from toys import (
+    assert_linear,
+    assert_pulls_on,
+    compiled,
+    constant,
+    linear,
+    number,
+    numpy,
+    random_linear,
+    values,
+)
 
-from keras_gen import engine
 from keras_gen.models import BEGAN
 
 RNG = np.random.default_rng(5)
@@ -110,14 +119,11 @@ def test_k_is_saved_and_evaluation_leaves_it(tmp_path):
 
 
 def test_the_discriminators_objective_has_no_slope_in_the_generator():
-    model, x = small(k=0.5), ops.convert_to_tensor(REAL)
-    for player, moves in (("generator", False), ("discriminator", True)):
-        variables = getattr(model, player).trainable_variables
-        noise = ops.convert_to_tensor(RNG.uniform(-1, 1, (4, 2)).astype("float32"))
-        _, gradients = engine.value_and_grad(
-            lambda noise=noise: model.discriminator_objective(x, noise, True), variables
-        )
-        assert any(np.any(numpy(g) != 0) for g in gradients) == moves
+    model, real = small(k=0.5), ops.convert_to_tensor(REAL)
+    noise = ops.convert_to_tensor(RNG.uniform(-1, 1, (4, 2)).astype("float32"))
+    assert_pulls_on(
+        model, lambda: model.discriminator_objective(real, noise, True), "discriminator"
+    )
 
 
 def test_noise_is_uniform():

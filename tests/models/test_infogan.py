@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 from keras import ops
 from scipy import special, stats
-from toys import assert_linear, compiled, constant, linear, number, numpy, random_linear, values
+from toys import (
+    assert_linear,
+    assert_pulls_on,
+    compiled,
+    constant,
+    linear,
+    number,
+    numpy,
+    random_linear,
+    values,
+)
 
 from keras_gen.models import InfoGAN
 
@@ -120,6 +130,14 @@ def test_a_whole_train_step_by_hand(weights):
     assert_linear(model.discriminator, kernel, bias)
     g_kernel, g_bias = g_kernel - 0.1 * drawn[1].T @ of_image, g_bias - 0.1 * of_image.sum(0)
     assert_linear(model.generator, g_kernel, g_bias)
+
+
+def test_the_discriminators_objective_has_no_slope_in_the_generator():
+    model, noise = small(), ops.convert_to_tensor(codes(4))
+    real = ops.convert_to_tensor(REAL)
+    assert_pulls_on(
+        model, lambda: model.discriminator_objective(real, noise, True), "discriminator"
+    )
 
 
 def test_the_relativistic_generator_is_judged_beside_the_data():

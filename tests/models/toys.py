@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_gen import engine
+
 
 def linear(kernel, bias):
     """`x -> x kernel + bias` as a network."""
@@ -29,6 +31,14 @@ def assert_linear(network, kernel, bias):
     """A linear network has these weights, up to rounding."""
     for found, expected in zip(values(network), (kernel, bias), strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def assert_pulls_on(model, objective, player):
+    """An objective has a slope in this player's variables, and none in the other's."""
+    for name in ("generator", "discriminator"):
+        variables = getattr(model, name).trainable_variables
+        _, gradients = engine.value_and_grad(objective, variables)
+        assert any(np.any(numpy(g) != 0) for g in gradients) == (name == player), name
 
 
 class Seen(keras.layers.Layer):
