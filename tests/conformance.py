@@ -404,7 +404,7 @@ def test_call_is_what_is_predicted(case):
     x, labels = case.data(6)
     shape = x.shape
     if case.from_noise:
-        x = np.random.default_rng(0).normal(size=(6, model.latent_dim)).astype("float32")
+        x = ops.convert_to_numpy(model.draw_noise(ops.convert_to_tensor(x)))
     inputs = x if labels is None else (x, labels)
     predicted = model.predict(inputs, verbose=0, batch_size=4)
     assert predicted.shape == shape

@@ -27,7 +27,7 @@ class Case:
     unbounded: bool = False  # nothing keeps what is decoded in the range
     labels: bool = False
     signals: bool = False  # (steps, channels) instead of images
-    from_noise: bool = False  # what the model predicts from: `(batch, latent_dim)`, not examples
+    from_noise: bool = False  # it predicts from what `draw_noise` gives, not from examples
     still: dict = dataclasses.field(default_factory=dict)  # {part of a path: why it stays}
     zero_gradient: tuple = ()  # parts of paths of variables whose true gradient is zero
 
@@ -391,6 +391,39 @@ CASES = (
         ),
         PLAYERS,
         falling=None,
+        value_range=(-1.0, 1.0),
+        from_noise=True,
+    ),
+    Case(
+        "acgan",
+        lambda: fill(
+            models.ACGAN,
+            {**MLP_GAN, "discriminator": small_conv(networks.conv_encoder)},
+            latent_dim=4,
+            num_classes=CLASSES,
+            penalty="r1",
+            penalty_weight=0.1,
+            ema=0.9,
+        ),
+        PLAYERS,
+        falling="class_loss",
+        value_range=(-1.0, 1.0),
+        from_noise=True,
+        labels=True,
+    ),
+    Case(
+        "infogan",
+        lambda: fill(models.InfoGAN, CONV_GAN, latent_dim=4, categories=(3, 2), continuous=2),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+        from_noise=True,
+    ),
+    Case(
+        "began",
+        lambda: fill(models.BEGAN, MLP_GAN, latent_dim=4, gamma=0.7, lambda_k=0.01),
+        PLAYERS,
+        falling="convergence",
         value_range=(-1.0, 1.0),
         from_noise=True,
     ),

@@ -10,12 +10,20 @@ from keras_gen.losses.divergence import (
     rbf_kernel,
 )
 from keras_gen.losses.importance import importance_bound
-from keras_gen.losses.likelihood import bernoulli_nll, gaussian_nll, squared_error
+from keras_gen.losses.likelihood import (
+    absolute_error,
+    bernoulli_nll,
+    categorical_nll,
+    gaussian_nll,
+    squared_error,
+)
 
 __all__ = [
     "AdversarialLoss",
+    "absolute_error",
     "adversarial_loss",
     "bernoulli_nll",
+    "categorical_nll",
     "free_bits",
     "gaussian_kl",
     "gaussian_log_density",

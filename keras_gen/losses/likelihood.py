@@ -29,6 +29,25 @@ def bernoulli_nll(x, logits):
     return ops.sum(ops.softplus(logits) - x * logits, axis=1)
 
 
+def categorical_nll(x, logits):
+    """Negative log-likelihood of a class under a categorical variable.
+
+    `-sum(x * log(p))`, `p = softmax(logits)`.
+
+    Args:
+        x: one-hot classes `(batch, classes)`, or probabilities, which make it a cross-entropy.
+        logits: `(batch, classes)`, any real number.
+
+    Returns:
+        Nats per example, float32 `(batch,)`.
+
+    Raises:
+        ValueError: `x` and `logits` differ in shape.
+    """
+    x, logits = float32_rows(x, logits)
+    return -ops.sum(x * ops.log_softmax(logits, axis=1), axis=1)
+
+
 def gaussian_nll(x, mean, log_variance=0.0):
     """Negative log-density of `x` under independent normal variables.
 
@@ -53,6 +72,25 @@ def gaussian_nll(x, mean, log_variance=0.0):
     x, mean = float32_rows(x, mean)
     twice = math.log(2 * math.pi) + log_variance + ops.square(x - mean) * ops.exp(-log_variance)
     return ops.sum(0.5 * twice, axis=1)
+
+
+def absolute_error(x, y):
+    """Absolute difference of two tensors, averaged over an example.
+
+    `mean(|x - y|)`: a mean, because the weights that papers set beside it are meant for one.
+
+    Args:
+        x: `(batch, ...)`, any real number.
+        y: `(batch, ...)`, the shape of `x`.
+
+    Returns:
+        Data units, float32 `(batch,)`.
+
+    Raises:
+        ValueError: `x` and `y` differ in shape.
+    """
+    x, y = float32_rows(x, y)
+    return ops.mean(ops.abs(x - y), axis=1)
 
 
 def squared_error(x, y):

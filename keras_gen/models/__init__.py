@@ -1,6 +1,9 @@
 """The families. One paper is one file; this list of exports is the registry."""
 
+from keras_gen.models.adversarial.acgan import ACGAN
+from keras_gen.models.adversarial.began import BEGAN
 from keras_gen.models.adversarial.gan import GAN
+from keras_gen.models.adversarial.infogan import InfoGAN
 from keras_gen.models.autoencoders.adversarial_autoencoder import AdversarialAutoencoder
 from keras_gen.models.autoencoders.autoencoder import Autoencoder
 from keras_gen.models.autoencoders.beta_tcvae import BetaTCVAE
@@ -38,9 +41,14 @@ FAMILIES = {
     "info_vae": InfoVAE,
     "adversarial_autoencoder": AdversarialAutoencoder,
     "regularized_autoencoder": RegularizedAutoencoder,
+    "acgan": ACGAN,
+    "infogan": InfoGAN,
+    "began": BEGAN,
 }
 
 __all__ = [
+    "ACGAN",
+    "BEGAN",
     "FSQ",
     "GAN",
     "IWAE",
@@ -56,6 +64,7 @@ __all__ = [
     "FactorVAE",
     "FlowVAE",
     "HierarchicalVAE",
+    "InfoGAN",
     "InfoVAE",
     "RegularizedAutoencoder",
     "ResidualVQVAE",

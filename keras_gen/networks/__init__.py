@@ -1,5 +1,6 @@
 """Networks: builders `(input_shape, output_shape, **options) -> keras.Model`, by name."""
 
+from keras_gen.networks.autoencoder import conv_autoencoder
 from keras_gen.networks.conv import conv_decoder, conv_encoder
 from keras_gen.networks.flows import inverse_autoregressive_flow, planar_flow
 from keras_gen.networks.made import made
@@ -16,6 +17,7 @@ BUILDERS = {
     "planar_flow": planar_flow,
     "conv_encoder": conv_encoder,
     "conv_decoder": conv_decoder,
+    "conv_autoencoder": conv_autoencoder,
     "pixel_cnn": pixel_cnn,
     "residual_encoder": residual_encoder,
     "residual_decoder": residual_decoder,
@@ -27,6 +29,7 @@ BUILDERS = {
 
 __all__ = [
     "BUILDERS",
+    "conv_autoencoder",
     "conv_decoder",
     "conv_encoder",
     "inverse_autoregressive_flow",

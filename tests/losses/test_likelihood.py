@@ -6,7 +6,15 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from keras_gen.losses import bernoulli_nll, gaussian_nll, squared_error
+from keras_gen.losses import (
+    absolute_error,
+    bernoulli_nll,
+    categorical_nll,
+    gaussian_nll,
+    squared_error,
+)
+
+LOSSES = [absolute_error, bernoulli_nll, categorical_nll, gaussian_nll, squared_error]
 
 SHAPE = (5, 4, 3, 2)
 
@@ -45,6 +53,25 @@ def test_bernoulli_nll_at_extreme_logits():
     np.testing.assert_allclose(numpy(bernoulli_nll(x, logits)), [100, 100, 0, 0], atol=1e-6)
 
 
+def test_categorical_nll_is_minus_the_log_mass():
+    logits = 3 * draw(0, (6, 4))
+    classes = np.eye(4)[[0, 3, 2, 1, 1, 0]]
+    odds = np.exp(logits.astype("float64"))
+    expected = -stats.multinomial(1, odds / odds.sum(1, keepdims=True)).logpmf(classes)
+    np.testing.assert_allclose(numpy(categorical_nll(classes, logits)), expected, rtol=1e-5)
+
+
+def test_categorical_nll_of_even_odds_is_the_log_of_the_classes():
+    nats = numpy(categorical_nll(np.eye(10), np.full((10, 10), 5.0)))
+    np.testing.assert_allclose(nats, np.log(10), rtol=1e-6)
+
+
+def test_categorical_nll_at_extreme_logits():
+    logits = np.array([[1000.0, 0.0], [1000.0, 0.0]])
+    nats = numpy(categorical_nll(np.eye(2), logits))
+    np.testing.assert_allclose(nats, [0.0, 1000.0], atol=1e-6)
+
+
 @pytest.mark.parametrize("log_variance", [0.0, -1.5, draw(2), draw(2, (1, 1, 1, 2))])
 def test_gaussian_nll_is_minus_the_log_density(log_variance):
     x, mean = draw(0), draw(1)
@@ -63,12 +90,17 @@ def test_squared_error_by_hand():
     np.testing.assert_allclose(numpy(squared_error(x, y)), [5.0, 0.25])
 
 
+def test_absolute_error_is_a_mean_over_an_example():
+    x, y = np.array([[[1.0, 2.0]], [[0.0, 0.0]]]), np.array([[[3.0, 1.0]], [[0.0, 0.5]]])
+    np.testing.assert_allclose(numpy(absolute_error(x, y)), [1.5, 0.25])
+
+
 def test_squared_error_of_integer_pixels_does_not_wrap():
     black, white = np.zeros((1, 2, 2, 1), "uint8"), np.full((1, 2, 2, 1), 255, "uint8")
     np.testing.assert_allclose(numpy(squared_error(black, white)), [4 * 255**2])
 
 
-@pytest.mark.parametrize("loss", [bernoulli_nll, gaussian_nll, squared_error])
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_comes_out_as_float32(loss, dtype):
     # The sum, 4 * 16384 and more, is past float16's largest number, 65504.
@@ -79,7 +111,7 @@ def test_half_precision_comes_out_as_float32(loss, dtype):
     assert np.isfinite(numpy(value)).all()
 
 
-@pytest.mark.parametrize("loss", [bernoulli_nll, gaussian_nll, squared_error])
+@pytest.mark.parametrize("loss", LOSSES)
 def test_broadcasting_is_refused(loss):
     with pytest.raises(ValueError, match="one shape"):
         loss(np.zeros((8,)), np.zeros((8, 1)))

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
-from toys import Seen, constant, linear, number, numpy
+from toys import Seen, compiled, constant, linear, number, numpy, values
 
 from keras_gen import engine
 from keras_gen.models import GAN
@@ -16,17 +16,6 @@ PLAYERS = ("discriminator", "generator")
 def small(inputs, outputs):
     layers = [keras.layers.Dense(5, activation="tanh"), keras.layers.Dense(outputs)]
     return keras.Sequential([keras.Input((inputs,)), *layers])
-
-
-def compiled(model, discriminator=0.0, generator=0.0):
-    """With plain gradient descent at these rates."""
-    rates = {"discriminator": discriminator, "generator": generator}
-    model.compile({player: keras.optimizers.SGD(rate) for player, rate in rates.items()})
-    return model
-
-
-def values(network):
-    return [numpy(v.value) for v in network.trainable_variables]
 
 
 def equal(first, second):

@@ -16,6 +16,7 @@ LAYERED = {
     "mlp": (IMAGE, VECTOR),
     "conv_encoder": (IMAGE, VECTOR),
     "conv_decoder": (VECTOR, IMAGE),
+    "conv_autoencoder": (IMAGE, IMAGE),
     "residual_encoder": (IMAGE, GRID),
     "residual_decoder": (GRID, IMAGE),
 }
