@@ -10,7 +10,12 @@ from keras_gen.losses.divergence import (
     rbf_kernel,
 )
 from keras_gen.losses.importance import importance_bound
-from keras_gen.losses.likelihood import bernoulli_nll, gaussian_nll, squared_error
+from keras_gen.losses.likelihood import (
+    bernoulli_nll,
+    gaussian_nll,
+    mean_absolute_error,
+    squared_error,
+)
 
 __all__ = [
     "AdversarialLoss",
@@ -23,6 +28,7 @@ __all__ = [
     "importance_bound",
     "imq_kernel",
     "maximum_mean_discrepancy",
+    "mean_absolute_error",
     "rbf_kernel",
     "reparameterized_log_density",
     "squared_error",

@@ -1,6 +1,8 @@
 """The families. One paper is one file; this list of exports is the registry."""
 
+from keras_gen.models.adversarial.cycle_gan import CycleGAN
 from keras_gen.models.adversarial.gan import GAN
+from keras_gen.models.adversarial.pix2pix import Pix2Pix
 from keras_gen.models.autoencoders.adversarial_autoencoder import AdversarialAutoencoder
 from keras_gen.models.autoencoders.autoencoder import Autoencoder
 from keras_gen.models.autoencoders.beta_tcvae import BetaTCVAE
@@ -38,6 +40,8 @@ FAMILIES = {
     "info_vae": InfoVAE,
     "adversarial_autoencoder": AdversarialAutoencoder,
     "regularized_autoencoder": RegularizedAutoencoder,
+    "pix2pix": Pix2Pix,
+    "cycle_gan": CycleGAN,
 }
 
 __all__ = [
@@ -51,12 +55,14 @@ __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
     "BetaTCVAE",
+    "CycleGAN",
     "DenoisingAutoencoder",
     "FAMILIES",
     "FactorVAE",
     "FlowVAE",
     "HierarchicalVAE",
     "InfoVAE",
+    "Pix2Pix",
     "RegularizedAutoencoder",
     "ResidualVQVAE",
     "VampVAE",

@@ -4,8 +4,11 @@ from keras_gen.networks.conv import conv_decoder, conv_encoder
 from keras_gen.networks.flows import inverse_autoregressive_flow, planar_flow
 from keras_gen.networks.made import made
 from keras_gen.networks.mlp import mlp
+from keras_gen.networks.patch_gan import patch_gan
 from keras_gen.networks.pixel_cnn import pixel_cnn
 from keras_gen.networks.residual import residual_decoder, residual_encoder
+from keras_gen.networks.residual_translator import residual_translator
+from keras_gen.networks.unet import unet
 
 BUILDERS = {
     "mlp": mlp,
@@ -17,6 +20,9 @@ BUILDERS = {
     "pixel_cnn": pixel_cnn,
     "residual_encoder": residual_encoder,
     "residual_decoder": residual_decoder,
+    "unet": unet,
+    "patch_gan": patch_gan,
+    "residual_translator": residual_translator,
 }
 
 __all__ = [
@@ -26,8 +32,11 @@ __all__ = [
     "inverse_autoregressive_flow",
     "made",
     "mlp",
+    "patch_gan",
     "pixel_cnn",
     "planar_flow",
     "residual_decoder",
     "residual_encoder",
+    "residual_translator",
+    "unet",
 ]

@@ -10,7 +10,8 @@ The options of both builders:
     kernel_size: side of every kernel. 4 is a multiple of the stride, so that a transposed
         convolution covers every pixel equally often: no checkerboard.
     activation: Keras' name of the hidden activation; "leaky_relu" has slope 0.2.
-    normalization: of the hidden layers: None, "batch" or "layer" (one example's whole map).
+    normalization: of the hidden layers: None, "batch", "layer" (one example's whole map) or
+        "instance" (each channel of one example's map on its own).
     batch_norm_momentum: share of the old running statistics kept at each step, in [0, 1); see
         `mlp` for why it is 0.9.
     dropout: share of hidden activations dropped while training, in [0, 1).
@@ -31,6 +32,8 @@ import keras
 from keras_gen.networks import parts
 
 AXES = {2: ("steps", "channels"), 3: ("height", "width", "channels")}
+CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D}
+TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose}
 STRIDE = 2
 SMALLEST_SIDE = 7
 WIDEST = 8
@@ -74,16 +77,16 @@ def conv_encoder(
     Reference: Radford et al., "Unsupervised Representation Learning with Deep Convolutional
     Generative Adversarial Networks", 2016, section 3.
     """
-    input_shape = _check_grid("input_shape", input_shape)
+    input_shape = check_grid("input_shape", input_shape)
     output_shape = parts.check_shape("output_shape", output_shape)
     parts.check_choice("output_activation", output_activation, parts.OUTPUT_ACTIVATIONS)
     parts.check_width("kernel_size", kernel_size)
-    _, filters = _stages(input_shape[:-1], filters, width, coarse_first=False)
+    _, filters = stages(input_shape[:-1], filters, width, coarse_first=False)
     hidden = parts.Hidden(
         activation, normalization, batch_norm_momentum, dropout, kernel_initializer
     )
 
-    convolution = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D}[len(input_shape) - 1]
+    convolution = CONVOLUTIONS[len(input_shape) - 1]
     x = inputs = keras.Input(input_shape, name="inputs")
     for i, channels in enumerate(filters, start=1):
         normalize = normalize_first or i > 1
@@ -150,16 +153,15 @@ def conv_decoder(
     Generative Adversarial Networks", 2016, section 3.
     """
     input_shape = parts.check_shape("input_shape", input_shape)
-    output_shape = _check_grid("output_shape", output_shape)
+    output_shape = check_grid("output_shape", output_shape)
     parts.check_choice("output_activation", output_activation, parts.OUTPUT_ACTIVATIONS)
     parts.check_width("kernel_size", kernel_size)
-    sides, filters = _stages(output_shape[:-1], filters, width, coarse_first=True)
+    sides, filters = stages(output_shape[:-1], filters, width, coarse_first=True)
     hidden = parts.Hidden(
         activation, normalization, batch_norm_momentum, dropout, kernel_initializer
     )
 
-    transposed = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose}
-    transposed = transposed[len(output_shape) - 1]
+    transposed = TRANSPOSED[len(output_shape) - 1]
     x = inputs = keras.Input(input_shape, name="inputs")
     if len(input_shape) > 1:
         x = keras.layers.Flatten(name="flatten")(x)
@@ -176,7 +178,7 @@ def conv_decoder(
             name=f"stage_{i}",
             **hidden.weights(),
         )(x)
-        x = _crop(x, side, f"stage_{i}_crop")
+        x = crop(x, side, f"stage_{i}_crop")
         x = hidden.finish(x, f"stage_{i}")
     x = transposed(
         output_shape[-1],
@@ -188,17 +190,17 @@ def conv_decoder(
         kernel_initializer=parts.initializer(kernel_initializer),
         name="output",
     )(x)
-    return keras.Model(inputs, _crop(x, sides[-1], "output_crop"), name=name)
+    return keras.Model(inputs, crop(x, sides[-1], "output_crop"), name=name)
 
 
-def _stages(sides, filters, width, coarse_first):
+def stages(sides, filters, width, coarse_first, smallest=SMALLEST_SIDE):
     """The sides of every grid, the image's included, and the channels of each stage, in order."""
     parts.check_width("width", width)
     pyramid = [sides]
     while max(pyramid[-1]) > 1:
         pyramid.append(tuple(math.ceil(side / STRIDE) for side in pyramid[-1]))
     if filters is None:
-        small = [i for i, grid in enumerate(pyramid) if max(grid) <= SMALLEST_SIDE]
+        small = [i for i, grid in enumerate(pyramid) if max(grid) <= smallest]
         count = max(1, small[0])
         filters = [width * min(2**i, WIDEST) for i in range(count)]
         filters = filters[::-1] if coarse_first else filters
@@ -210,12 +212,23 @@ def _stages(sides, filters, width, coarse_first):
     return (pyramid[::-1] if coarse_first else pyramid), filters
 
 
-def _check_grid(name, shape):
+def check_grid(name, shape):
+    """Returns the shape of an image or a signal as a tuple of positive integers."""
     axes = AXES.get(len(shape)) if isinstance(shape, (tuple, list)) else None
     return parts.check_shape(name, shape, axes or AXES[3])
 
 
-def _crop(x, sides, name):
+def same_sides(input_shape, output_shape):
+    """Returns `output_shape` as a tuple, after a check that it has the sides of the input."""
+    output_shape = parts.check_shape("output_shape", output_shape, AXES[len(input_shape)])
+    if output_shape[:-1] != input_shape[:-1]:
+        wanted = f"the sides of the input, {input_shape[:-1]}, and channels"
+        raise parts.expected("output_shape", wanted, output_shape)
+    return output_shape
+
+
+def crop(x, sides, name):
+    """Cuts the last rows and columns off where a grid is larger than `sides`."""
     spare = [is_ - wanted for is_, wanted in zip(x.shape[1:-1], sides, strict=True)]
     if not any(spare):
         return x
