@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from scipy import stats
 
-from keras_gen.losses import bernoulli_nll, gaussian_nll, squared_error
+from keras_gen.losses import bernoulli_nll, gaussian_nll, mean_absolute_error, squared_error
 
 SHAPE = (5, 4, 3, 2)
 
@@ -68,7 +68,12 @@ def test_squared_error_of_integer_pixels_does_not_wrap():
     np.testing.assert_allclose(numpy(squared_error(black, white)), [4 * 255**2])
 
 
-@pytest.mark.parametrize("loss", [bernoulli_nll, gaussian_nll, squared_error])
+def test_mean_absolute_error_by_hand():
+    x, y = np.array([[[1.0, 2.0]], [[0.0, 0.0]]]), np.array([[[3.0, 1.0]], [[0.0, 0.5]]])
+    np.testing.assert_allclose(numpy(mean_absolute_error(x, y)), [1.5, 0.25])
+
+
+@pytest.mark.parametrize("loss", [bernoulli_nll, gaussian_nll, mean_absolute_error, squared_error])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_comes_out_as_float32(loss, dtype):
     # The sum, 4 * 16384 and more, is past float16's largest number, 65504.
@@ -79,7 +84,7 @@ def test_half_precision_comes_out_as_float32(loss, dtype):
     assert np.isfinite(numpy(value)).all()
 
 
-@pytest.mark.parametrize("loss", [bernoulli_nll, gaussian_nll, squared_error])
+@pytest.mark.parametrize("loss", [bernoulli_nll, gaussian_nll, mean_absolute_error, squared_error])
 def test_broadcasting_is_refused(loss):
     with pytest.raises(ValueError, match="one shape"):
         loss(np.zeros((8,)), np.zeros((8, 1)))

@@ -81,6 +81,7 @@ SOURCES = {
     ),
 }
 SERIES = ("sp500", "series", "sound")
+PAIRS = ("pairs", "emoji_pairs")
 
 
 def known():
@@ -95,6 +96,11 @@ def known():
 def is_series(name):
     """Whether a source gives signals, windows of a series, and not images."""
     return str(name).partition(":")[0] in SERIES
+
+
+def has_pairs(name):
+    """Whether a source gives pairs of images of its own, an input and a target each."""
+    return str(name).partition(":")[0] in PAIRS
 
 
 def is_sound(name):
