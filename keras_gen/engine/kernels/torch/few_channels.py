@@ -26,10 +26,11 @@ def suits(tensor, kernel, strides, dilation):
 
 def oriented(kernel):
     """A kernel `(height, width, in, out)` as PyTorch's `(out, in, height, width)`."""
-    # PyTorch's gradient in float16 refuses a single feature's kernel that lies channels-last.
-    single = kernel.shape[3] == 1 and kernel.dtype == torch.float16
-    layout = torch.contiguous_format if single else torch.channels_last
-    return kernel.permute(3, 2, 0, 1).contiguous(memory_format=layout)
+    kernel = kernel.permute(3, 2, 0, 1)
+    if kernel.shape[0] == 1 and kernel.dtype == torch.float16 and kernel.device.type == "cpu":
+        # PyTorch 2.13 differentiates no other layout: "grad_weight must be contiguous".
+        return kernel.contiguous()
+    return kernel.contiguous(memory_format=torch.channels_last)
 
 
 def convolution(x, kernel, strides, low):
