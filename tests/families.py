@@ -307,6 +307,41 @@ CASES = (
         labels=True,
     ),
     Case(
+        "pix2pix",
+        lambda: fill(
+            models.Pix2Pix,
+            {
+                "generator": (networks.unet, {"filters": (8, 8), "output_activation": "tanh"}),
+                "discriminator": SMALL_PATCHES,
+            },
+            (SIDE, SIDE, 2),
+            input_channels=1,
+        ),
+        PLAYERS,
+        falling="l1",
+        value_range=(-1.0, 1.0),
+        input_channels=1,
+    ),
+    Case(
+        "cycle_gan",
+        lambda: fill(
+            models.CycleGAN,
+            {
+                "generator": SMALL_TRANSLATOR,
+                "inverse_generator": SMALL_TRANSLATOR,
+                "discriminator": SMALL_PATCHES,
+                "inverse_discriminator": SMALL_PATCHES,
+            },
+            (SIDE, SIDE, 2),
+            input_channels=1,
+            pool_size=20,
+        ),
+        {f"{player}s": options for player, options in PLAYERS.items()},
+        falling="cycle",
+        value_range=(-1.0, 1.0),
+        input_channels=1,
+    ),
+    Case(
         "dcgan_averaged",
         lambda: fill(models.GAN, CONV_GAN, latent_dim=4, ema=0.9),
         PLAYERS,
@@ -344,41 +379,6 @@ CASES = (
         falling=None,
         value_range=(-1.0, 1.0),
         from_noise=True,
-    ),
-    Case(
-        "pix2pix",
-        lambda: fill(
-            models.Pix2Pix,
-            {
-                "generator": (networks.unet, {"filters": (8, 8), "output_activation": "tanh"}),
-                "discriminator": SMALL_PATCHES,
-            },
-            (SIDE, SIDE, 2),
-            input_channels=1,
-        ),
-        PLAYERS,
-        falling="l1",
-        value_range=(-1.0, 1.0),
-        input_channels=1,
-    ),
-    Case(
-        "cycle_gan",
-        lambda: fill(
-            models.CycleGAN,
-            {
-                "generator": SMALL_TRANSLATOR,
-                "inverse_generator": SMALL_TRANSLATOR,
-                "discriminator": SMALL_PATCHES,
-                "inverse_discriminator": SMALL_PATCHES,
-            },
-            (SIDE, SIDE, 2),
-            input_channels=1,
-            pool_size=20,
-        ),
-        {f"{player}s": options for player, options in PLAYERS.items()},
-        falling="cycle",
-        value_range=(-1.0, 1.0),
-        input_channels=1,
     ),
 )
 

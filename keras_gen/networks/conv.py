@@ -193,29 +193,60 @@ def conv_decoder(
     return keras.Model(inputs, crop(x, sides[-1], "output_crop"), name=name)
 
 
+def pyramid(sides, stages):
+    """The sides of every grid that halving them so often gives, from the finest to the coarsest.
+
+    Args:
+        sides: `(height, width)` or `(steps,)`.
+        stages: how often they are halved, at least once and until one place is left at most.
+
+    Returns:
+        A list of `stages + 1` tuples.
+
+    Raises:
+        ValueError: so many stages cannot be.
+    """
+    whole = _halved_to_one(sides)
+    if not 1 <= stages < len(whole):
+        wanted = f"1 to {len(whole) - 1} stages that change the sides {sides}"
+        raise parts.expected("filters", wanted, f"filters of {stages} stages")
+    return whole[: stages + 1]
+
+
+def _halved_to_one(sides):
+    whole = [sides]
+    while max(whole[-1]) > 1:
+        whole.append(tuple(math.ceil(side / STRIDE) for side in whole[-1]))
+    return whole
+
+
 def stages(sides, filters, width, coarse_first, smallest=SMALLEST_SIDE):
     """The sides of every grid, the image's included, and the channels of each stage, in order."""
     parts.check_width("width", width)
-    pyramid = [sides]
-    while max(pyramid[-1]) > 1:
-        pyramid.append(tuple(math.ceil(side / STRIDE) for side in pyramid[-1]))
     if filters is None:
-        small = [i for i, grid in enumerate(pyramid) if max(grid) <= smallest]
+        small = [i for i, grid in enumerate(_halved_to_one(sides)) if max(grid) <= smallest]
         count = max(1, small[0])
         filters = [width * min(2**i, WIDEST) for i in range(count)]
         filters = filters[::-1] if coarse_first else filters
     filters = parts.check_widths("filters", filters)
-    most = len(pyramid) - 1
-    if not 1 <= len(filters) <= most:
-        raise parts.expected("filters", f"1 to {most} stages for sides of {sides}", filters)
-    pyramid = pyramid[: len(filters) + 1]
-    return (pyramid[::-1] if coarse_first else pyramid), filters
+    grids = pyramid(sides, len(filters))
+    return (grids[::-1] if coarse_first else grids), filters
 
 
 def check_grid(name, shape):
     """Returns the shape of an image or a signal as a tuple of positive integers."""
     axes = AXES.get(len(shape)) if isinstance(shape, (tuple, list)) else None
     return parts.check_shape(name, shape, axes or AXES[3])
+
+
+def crop(x, sides, name):
+    """Drops the last row or column of what is larger than `sides`."""
+    spare = [is_ - wanted for is_, wanted in zip(x.shape[1:-1], sides, strict=True)]
+    if not any(spare):
+        return x
+    if len(spare) == 1:
+        return keras.layers.Cropping1D((0, spare[0]), name=name)(x)
+    return keras.layers.Cropping2D([(0, last) for last in spare], name=name)(x)
 
 
 def same_sides(input_shape, output_shape):
@@ -225,13 +256,3 @@ def same_sides(input_shape, output_shape):
         wanted = f"the sides of the input, {input_shape[:-1]}, and channels"
         raise parts.expected("output_shape", wanted, output_shape)
     return output_shape
-
-
-def crop(x, sides, name):
-    """Cuts the last rows and columns off where a grid is larger than `sides`."""
-    spare = [is_ - wanted for is_, wanted in zip(x.shape[1:-1], sides, strict=True)]
-    if not any(spare):
-        return x
-    if len(spare) == 1:
-        return keras.layers.Cropping1D((0, spare[0]), name=name)(x)
-    return keras.layers.Cropping2D([(0, last) for last in spare], name=name)(x)

@@ -7,7 +7,7 @@ from scipy.special import expit
 
 from keras_gen.losses import AdversarialLoss, adversarial_loss
 
-NAMES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein")
+NAMES = ("minimax", "non_saturating", "least_squares", "hinge", "wasserstein", "relativistic")
 
 
 def log_sigmoid(x):
@@ -30,7 +30,13 @@ PAPERS = {
         lambda f: -f,
     ),
     "wasserstein": (lambda r, f: f - r, lambda f: -f),
+    "relativistic": (lambda r, f: -log_sigmoid(r - f), lambda f, r: -log_sigmoid(f - r)),
 }
+
+
+def generated(loss, fake, real):
+    """The generator's loss, beside the data where it is relative."""
+    return loss.generator(fake, real) if loss.relative else loss.generator(fake)
 
 
 def numpy(tensor):
@@ -45,7 +51,10 @@ def test_losses_are_the_papers(name, shape):
     discriminator, generator = PAPERS[name]
     for value, expected in [
         (loss.discriminator(real, fake), discriminator(real, fake)),
-        (loss.generator(fake), generator(fake)),
+        (
+            generated(loss, fake, real),
+            generator(fake, real) if name == "relativistic" else generator(fake),
+        ),
     ]:
         assert value.shape == (6,)
         expected = expected.reshape(6, -1).mean(axis=1)
@@ -57,6 +66,33 @@ def test_an_undecided_discriminator():
     undecided = np.zeros((1, 1))
     value = adversarial_loss("minimax").discriminator(undecided, undecided)
     np.testing.assert_allclose(numpy(value), [np.log(4)], rtol=1e-6)
+
+
+def test_relativistic_losses_are_log_2_at_equality_and_each_others_mirror():
+    loss = adversarial_loss("relativistic")
+    logits = np.array([[-3.0], [0.0], [7.0]])
+    for value in (loss.discriminator(logits, logits), loss.generator(logits, logits)):
+        np.testing.assert_allclose(numpy(value), np.log(2), rtol=1e-6)
+    # By hand: log(1 + exp(-(2 - 0.5))) = 0.20141, log(1 + exp(1.5)) = 1.70141.
+    real, fake = np.array([[2.0]]), np.array([[0.5]])
+    np.testing.assert_allclose(numpy(loss.discriminator(real, fake)), [0.20141], atol=1e-5)
+    np.testing.assert_allclose(numpy(loss.generator(fake, real)), [1.70141], atol=1e-5)
+
+
+def test_a_lower_target_for_data():
+    """Salimans et al. 2016, section 3.4: `t` of the logarithm of D, `1 - t` of that of 1 - D."""
+    real, fake, t = np.array([[1.5], [-0.5]]), np.array([[0.3], [2.0]]), 0.9
+    entropy = t * log_sigmoid(real) + (1 - t) * log_sigmoid(-real) + log_sigmoid(-fake)
+    squares = (real - t) ** 2 / 2 + fake**2 / 2
+    for name, expected in [
+        ("minimax", -entropy),
+        ("non_saturating", -entropy),
+        ("least_squares", squares),
+    ]:
+        loss = adversarial_loss(name)
+        assert loss.smooth
+        value = loss.discriminator(real, fake, real_target=t)
+        np.testing.assert_allclose(numpy(value), expected[:, 0], rtol=1e-5)
 
 
 def test_hinge_stops_at_the_margin():
@@ -71,7 +107,8 @@ def test_extreme_logits_stay_finite(name, real, fake):
     assert np.isfinite(
         numpy(loss.discriminator(np.full((2, 1), real), np.full((2, 1), fake)))
     ).all()
-    assert np.isfinite(numpy(loss.generator(np.full((2, 1), fake)))).all()
+    pushed = generated(loss, np.full((2, 1), fake), np.full((2, 1), real))
+    assert np.isfinite(numpy(pushed)).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -83,7 +120,7 @@ def test_each_player_is_pushed_its_way(name):
 
     assert discriminator(high, low) < discriminator(low, low), "real logits should rise"
     assert discriminator(high, low) < discriminator(high, high), "fake logits should fall"
-    assert numpy(loss.generator(high)) < numpy(loss.generator(low)), "fake logits should rise"
+    assert numpy(generated(loss, high, low)) < numpy(generated(loss, low, low)), "should rise"
 
 
 def test_the_minimax_generator_saturates_and_the_other_does_not():
@@ -99,7 +136,7 @@ def test_the_minimax_generator_saturates_and_the_other_does_not():
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_comes_out_as_float32(name, dtype):
     loss, logits = adversarial_loss(name), keras.ops.cast(np.full((2, 1), 300.0), dtype)
-    for value in (loss.discriminator(logits, logits), loss.generator(logits)):
+    for value in (loss.discriminator(logits, logits), generated(loss, logits, logits)):
         assert keras.backend.standardize_dtype(value.dtype) == "float32"
         assert np.isfinite(numpy(value)).all()
 

@@ -19,13 +19,13 @@ LAYERED = {
     "residual_decoder": (GRID, IMAGE),
 }
 ENDS = LAYERED | {
+    "unet": ((6, 5, 3), (6, 5, 2)),
+    "patch_gan": (IMAGE, (2, 2, 1)),
+    "residual_translator": ((6, 5, 3), (6, 5, 2)),
     "made": ((7,), (8,)),
     "inverse_autoregressive_flow": ((7,), (5,)),
     "planar_flow": ((7,), (5,)),
     "pixel_cnn": ((5, 4, 3), (5, 4, 6)),
-    "unet": ((6, 5, 3), (6, 5, 2)),
-    "patch_gan": (IMAGE, (2, 2, 1)),
-    "residual_translator": ((6, 5, 3), (6, 5, 2)),
 }
 
 

@@ -5,7 +5,8 @@ from keras import ops
 from keras_gen import engine
 from keras_gen.losses import adversarial_loss, mean_absolute_error
 from keras_gen.models.adversarial.image_pool import ImagePool, exchange
-from keras_gen.models.adversarial.translation import Translation, check_patches, pair_shapes
+from keras_gen.models.adversarial.logits import check_logits
+from keras_gen.models.adversarial.translation import Translation, pair_shapes
 from keras_gen.models.base import GenerativeModel
 
 RANKS = 2**23  # integers that order a pool: as many as the stream draws, so hardly two alike
@@ -74,8 +75,8 @@ class CycleGAN(Translation, ImagePool, GenerativeModel):
                 f"identity_weight: inputs of {inputs[-1]} channels are never targets of "
                 f"{target[-1]}; set it to 0, got {identity_weight!r}."
             )
-        check_patches("discriminator", discriminator)
-        check_patches("inverse_discriminator", inverse_discriminator)
+        check_logits("discriminator", discriminator)
+        check_logits("inverse_discriminator", inverse_discriminator)
         self.generator = generator
         self.inverse_generator = inverse_generator
         self.discriminator = discriminator

@@ -5,7 +5,8 @@ from keras import ops
 from keras_gen import engine
 from keras_gen.losses import adversarial_loss as loss_named
 from keras_gen.losses import mean_absolute_error
-from keras_gen.models.adversarial.translation import Translation, check_patches, pair_shapes
+from keras_gen.models.adversarial.logits import check_logits, scores
+from keras_gen.models.adversarial.translation import Translation, pair_shapes
 from keras_gen.models.base import GenerativeModel
 
 
@@ -27,8 +28,8 @@ class Pix2Pix(Translation, GenerativeModel):
         discriminator: `(batch, height, width, channels) -> (batch, rows, columns, 1)`, logits of
             patches, or `(batch, 1)`.
         input_channels: How many channels of a pair, the first ones, are the input's.
-        adversarial_loss: "non_saturating" (the paper's), "minimax", "least_squares", "hinge" or
-            "wasserstein".
+        adversarial_loss: "non_saturating" (the paper's), "minimax", "least_squares", "hinge",
+            "wasserstein" or "relativistic".
         l1_weight: Weight of the L1 distance: lambda; 0 leaves the bare conditional GAN.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
@@ -52,7 +53,7 @@ class Pix2Pix(Translation, GenerativeModel):
         super().__init__(**kwargs)
         if l1_weight < 0:
             raise ValueError(f"l1_weight must not be negative; got {l1_weight!r}.")
-        check_patches("discriminator", discriminator)
+        check_logits("discriminator", discriminator)
         self.generator = generator
         self.discriminator = discriminator
         self.input_channels = input_channels
@@ -88,22 +89,21 @@ class Pix2Pix(Translation, GenerativeModel):
 
     def discriminator_objective(self, pairs, training):
         """The discriminator's loss; its mean probability of "real" on both sides beside it."""
-        x, _ = self.inputs_and_targets(pairs)
+        x, y = self.inputs_and_targets(pairs)
         fake = ops.stop_gradient(self.generator(x, training=training))
-        real_logits = self.discriminator(pairs, training=training)
+        real_logits = self.judge(x, y, training)
         fake_logits = self.judge(x, fake, training)
         # Section 3.3: halved, which slows its learning relative to the generator's.
         loss = 0.5 * ops.mean(self._loss.discriminator(real_logits, fake_logits))
-        return loss, {
-            "real_score": ops.mean(ops.sigmoid(ops.cast(real_logits, "float32"))),
-            "fake_score": ops.mean(ops.sigmoid(ops.cast(fake_logits, "float32"))),
-        }
+        return loss, scores(real_logits, fake_logits)
 
     def generator_objective(self, pairs, training):
         """The generator's loss on what it makes of the inputs; the L1 distance beside it."""
         x, y = self.inputs_and_targets(pairs)
         fake = self.generator(x, training=training)
-        fooling = ops.mean(self._loss.generator(self.judge(x, fake, training)))
+        shown = [fake] + [y] * self._loss.relative
+        logits = [self.judge(x, target, training) for target in shown]
+        fooling = ops.mean(self._loss.generator(*logits))
         l1 = ops.mean(mean_absolute_error(y, fake))
         return fooling + self.l1_weight * l1, {"l1": l1}
 

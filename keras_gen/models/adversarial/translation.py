@@ -75,21 +75,6 @@ def drawn(examples, count, seed=None):
     return np.concatenate(rounds)[:count]
 
 
-def check_patches(name, discriminator):
-    """Raise where a discriminator does not give one logit a patch, or an image.
-
-    Args:
-        name: Its socket.
-        discriminator: A Keras model.
-    """
-    shape = getattr(discriminator, "output_shape", (1,))
-    if shape[-1] != 1:
-        raise ValueError(
-            f"{name}: expected logits (batch, rows, columns, 1), one a patch, or (batch, 1); got "
-            f"an output of shape {shape}. Take a network such as patch_gan."
-        )
-
-
 def pair_shapes(data_shape, input_channels):
     """The shapes of an input and of its target.
 
