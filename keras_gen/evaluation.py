@@ -101,6 +101,13 @@ class Trial:
             return samples
         return np.clip(self.in_unit_range(samples), 0.0, 1.0)
 
+    def pairs(self, split):
+        """Inputs and targets of a split of pairs, in the data's range, some at a time."""
+        dataset = getattr(self.data, split)
+        for start in range(0, len(dataset), BATCH):
+            images = dataset.images(slice(start, start + BATCH))
+            yield np.split(images, [dataset.input_channels], axis=-1)
+
     def in_unit_range(self, images):
         """Images of the data's range, brought to [0, 1]; signals as they are."""
         if self.data.train.value_range is None:
@@ -269,6 +276,34 @@ def stylized_facts(trial):
     }
 
 
+def translation_error(trial):
+    """Mean absolute error per pixel of translated test inputs, in units of [0, 1].
+
+    Its floors know no network: the input itself, the input and what targets are brighter on
+    average, the target of the training pair whose input is nearest. Training pairs are taken as
+    they are loaded: under `unpaired`, the last two know as little as the model.
+    """
+    from keras_gen import metrics
+
+    made = []
+    for inputs, _ in trial.pairs("test"):
+        made.append(trial.in_unit_range(as_array(trial.model.translate(inputs))))
+    inputs, targets = (
+        trial.in_unit_range(np.concatenate(parts))
+        for parts in zip(*trial.pairs("test"), strict=True)
+    )
+    blocks = (map(trial.in_unit_range, pair) for pair in trial.pairs("train"))
+    baselines = metrics.translation_baselines(blocks, inputs)
+    contenders = {
+        "": np.clip(np.concatenate(made), 0.0, 1.0),
+        **{f"_of_{name}": translated for name, translated in baselines.items()},
+    }
+    return {
+        f"translation_error{suffix}": float(np.abs(translated - targets).mean(dtype="float64"))
+        for suffix, translated in contenders.items()
+    }
+
+
 def class_shares(trial):
     """The share of samples that the classifier takes for each class, and its own accuracy."""
     classifier = trial.classifier
@@ -288,7 +323,7 @@ class Metric:
     Args:
         measure: `Trial` -> `{result: number}`.
         needs: the network that a family must have, or None.
-        of: "images", "signals", or None for both.
+        of: "images", "signals", "pairs" of images, or None for all.
         of_binary_pixels: whether it is in nats that only binarized pixels have.
     """
 
@@ -308,6 +343,7 @@ METRICS = {
     "precision_recall": Metric(precision_recall, of="images"),
     "class_shares": Metric(class_shares, of="images"),
     "stylized_facts": Metric(stylized_facts, of="signals"),
+    "translation_error": Metric(translation_error, of="pairs"),
 }
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_gen.callbacks import SampleGrid, replacing
+from keras_gen.callbacks import SampleGrid, TranslationGrid, replacing
 from keras_gen.checkpoints import (
     RunError,
     amend,
@@ -62,6 +62,7 @@ def train(
     sample_count=64,
     value_range=(0.0, 1.0),
     labels=None,
+    pairs=None,
     checkpoint_every=None,
     checkpoint_seconds=60.0,
     resume=False,
@@ -88,6 +89,8 @@ def train(
         sample_count: Samples a grid.
         value_range: `(low, high)` of the samples; `None` of signals, drawn as curves.
         labels: The classes that the grids of a conditional model show; all where `None`.
+        pairs: `(inputs, targets)` that the grids of a model that translates show, in place of
+            samples.
         checkpoint_every: Train steps between two checkpoints inside an epoch; `None` for none.
         checkpoint_seconds: Seconds between two checkpoints inside an epoch; `None` for none.
         resume: Go on from the folder's checkpoint.
@@ -108,9 +111,11 @@ def train(
     callbacks = list(callbacks)
     _check_arguments(model, batches, epochs, callbacks)
     started = _check_folder(folder, config_text, resume)
-    if sample_every and _can_be_shown(batches, value_range):
-        options = {"value_range": value_range, "labels": labels}
-        callbacks.append(SampleGrid(folder / "samples", sample_count, sample_every, **options))
+    options = {"every": sample_every, "value_range": value_range}
+    if sample_every and pairs is not None:
+        callbacks.append(TranslationGrid(folder / "samples", *pairs, **options))
+    elif sample_every and _can_be_shown(batches, value_range):
+        callbacks.append(SampleGrid(folder / "samples", sample_count, labels=labels, **options))
     run = _Run(model, batches, folder, callbacks, epochs, verbose)
     run.checkpoint_every, run.checkpoint_seconds = checkpoint_every, checkpoint_seconds
     with _naming_what_failed(folder), _as_one_fit(model, batches, epochs):

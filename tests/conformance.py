@@ -225,19 +225,21 @@ def test_samples_have_the_shape_and_range_of_the_data_and_repeat(case):
     model, _, _ = fitted(case)
     before = everything(model)
     x, _ = case.data()
-    sample = ops.convert_to_numpy(model.sample(7, seed=3))
-    assert sample.shape == (7, *x.shape[1:]) and sample.dtype == "float32"
+    sample = ops.convert_to_numpy(case.sample(model, 7, seed=3))
+    assert (
+        sample.shape == (7, *x[..., case.input_channels :].shape[1:]) and sample.dtype == "float32"
+    )
     assert_in_range(case, sample)
-    np.testing.assert_array_equal(sample, ops.convert_to_numpy(model.sample(7, seed=3)))
-    assert not np.array_equal(sample, ops.convert_to_numpy(model.sample(7, seed=4)))
-    fresh = [ops.convert_to_numpy(model.sample(7)) for _ in range(2)]
+    np.testing.assert_array_equal(sample, ops.convert_to_numpy(case.sample(model, 7, seed=3)))
+    assert not np.array_equal(sample, ops.convert_to_numpy(case.sample(model, 7, seed=4)))
+    fresh = [ops.convert_to_numpy(case.sample(model, 7)) for _ in range(2)]
     assert not np.array_equal(*fresh)
     assert_same(before, everything(model), rtol=0)
 
 
 def test_an_autoencoder_repairs_walks_and_traverses(case):
     """Whatever its codes are: shapes, the range of the data, and ends that are reconstructions."""
-    if case.from_noise:
+    if case.from_noise or case.input_channels:
         pytest.skip("a generator has no codes of examples")
     model, _, _ = fitted(case)
     x, labels = case.data(4)
@@ -366,7 +368,7 @@ def test_mixed_precision_trains(case, policy, jit):
     moved = [path for path in before if not np.array_equal(before[path], after[path])]
     assert len(moved) > 0.8 * len(before)
     assert all(value.dtype == "float32" for value in after.values())
-    assert ops.convert_to_numpy(model.sample(3, seed=0)).dtype == "float32"
+    assert ops.convert_to_numpy(case.sample(model, 3, seed=0)).dtype == "float32"
 
 
 # -- Saving ---------------------------------------------------------------------------------------
@@ -385,7 +387,7 @@ def test_a_saved_model_is_the_same_model_and_trains_on_alike(case, tmp_path):
         # Keras does not save the generators of its layers; our steps never draw from them.
         if "seed_generator" not in path:
             np.testing.assert_array_equal(value, kept, err_msg=path)
-    samples = [ops.convert_to_numpy(m.sample(5, seed=1)) for m in (model, loaded)]
+    samples = [ops.convert_to_numpy(case.sample(m, 5, seed=1)) for m in (model, loaded)]
     np.testing.assert_array_equal(*samples)
     first, second = fit(model, case, examples=WHOLE), fit(loaded, case, examples=WHOLE)
     for term in first:
@@ -402,7 +404,9 @@ def test_a_config_builds_the_same_model(case):
 def test_call_is_what_is_predicted(case):
     model, _, _ = fitted(case)
     x, labels = case.data(6)
-    shape = x.shape
+    shape = x[..., case.input_channels :].shape
+    if case.input_channels:
+        x = x[..., : case.input_channels]
     if case.from_noise:
         x = ops.convert_to_numpy(model.draw_noise(ops.convert_to_tensor(x)))
     inputs = x if labels is None else (x, labels)

@@ -28,6 +28,7 @@ class Case:
     labels: bool = False
     signals: bool = False  # (steps, channels) instead of images
     from_noise: bool = False  # it predicts from what `draw_noise` gives, not from examples
+    input_channels: int = 0  # of pairs: what the model predicts from, and what it makes the others
     still: dict = dataclasses.field(default_factory=dict)  # {part of a path: why it stays}
     zero_gradient: tuple = ()  # parts of paths of variables whose true gradient is zero
 
@@ -53,7 +54,15 @@ class Case:
         images = (low + (high - low) * np.exp(-distance / 4.0))[..., None].astype("float32")
         if self.signals:
             images = images.sum(axis=2)  # (examples, steps, 1)
+        if self.input_channels:
+            images = np.concatenate([images, low + high - images], axis=-1)  # and its negative
         return images, (labels if self.labels else None)
+
+    def sample(self, model, count, **options):
+        """What the model generates: of nothing, or of the inputs of pairs."""
+        if self.input_channels:
+            options["inputs"] = self.data()[0][..., : self.input_channels]
+        return model.sample(count, **options)
 
 
 def fill(family, builders, data_shape=(SIDE, SIDE, 1), **options):
@@ -98,6 +107,11 @@ CONV_GAN = {
         networks.conv_encoder, filters=(8, 8), normalization="batch", dropout=0.2
     ),
 }
+SMALL_PATCHES = (networks.patch_gan, {"width": 8, "stages": 1, "normalization": "instance"})
+SMALL_TRANSLATOR = (
+    networks.residual_translator,
+    {"width": 4, "downsampling": 1, "blocks": 1, "output_activation": "tanh"},
+)
 
 CASES = (
     Case(
@@ -291,6 +305,41 @@ CASES = (
         lambda: fill(models.VAE, VECTORS, latent_dim=4, num_classes=CLASSES),
         {"model": ("AdamW", {"learning_rate": 1e-2, "clipnorm": 10.0})},
         labels=True,
+    ),
+    Case(
+        "pix2pix",
+        lambda: fill(
+            models.Pix2Pix,
+            {
+                "generator": (networks.unet, {"filters": (8, 8), "output_activation": "tanh"}),
+                "discriminator": SMALL_PATCHES,
+            },
+            (SIDE, SIDE, 2),
+            input_channels=1,
+        ),
+        PLAYERS,
+        falling="l1",
+        value_range=(-1.0, 1.0),
+        input_channels=1,
+    ),
+    Case(
+        "cycle_gan",
+        lambda: fill(
+            models.CycleGAN,
+            {
+                "generator": SMALL_TRANSLATOR,
+                "inverse_generator": SMALL_TRANSLATOR,
+                "discriminator": SMALL_PATCHES,
+                "inverse_discriminator": SMALL_PATCHES,
+            },
+            (SIDE, SIDE, 2),
+            input_channels=1,
+            pool_size=20,
+        ),
+        {f"{player}s": options for player, options in PLAYERS.items()},
+        falling="cycle",
+        value_range=(-1.0, 1.0),
+        input_channels=1,
     ),
     Case(
         "dcgan_averaged",

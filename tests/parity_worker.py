@@ -111,7 +111,7 @@ def free(case, jit):
     }
     for i, variable in enumerate(model.trainable_variables):
         record[f"weight {i} {variable.path.split('/', 1)[-1]}"] = numbers(variable.value)
-    record["sample"] = numbers(model.sample(5, seed=1))
+    record["sample"] = numbers(case.sample(model, 5, seed=1))
     return record
 
 

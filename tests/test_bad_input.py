@@ -159,6 +159,38 @@ def test_what_does_not_go_with_a_series(place, override, words):
     tells(refused("train", "vae_sp500", "--set", override), *words)
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.source='digits'", ("data.source", "pix2pix", "has no pairs", "pairs:<path>")),
+        ("data.input='grey'", ("input", "has inputs of its own", "'grey'")),
+        ("data.input='gray'", ("data.input", "'grey' or 'small'", "'gray'")),
+        ("data.input_factor=2", ("input_factor", "only input = 'small' has one", "2")),
+        ("model.input_channels=1", ("model.input_channels", "have 3, got 1", "leave it out")),
+        ("evaluate.metrics=['precision_recall']", ("evaluate.metrics", "a metric of images")),
+        ("model.discriminator={network='mlp', units=[4]}", ("model.discriminator", "output_shape")),
+        ("data.value_range=[0,1]", ("data.value_range", "tanh", "[-1.0, 1.0]")),
+    ],
+)
+def test_what_does_not_go_with_a_family_that_translates(place, override, words):
+    rng = np.random.default_rng(0)
+    for name in [f"{side}/{i}.png" for side in ("input", "target") for i in range(20)]:
+        (place / "maps" / name).parent.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / "maps" / name)
+    options = ("--set", "data.source='pairs:maps'", "--set", override, "--out", "new")
+    tells(refused("train", "pix2pix_emoji", *options, leaves=place), *words)
+
+
+def test_only_a_family_that_translates_takes_its_pairs_apart_or_is_judged_by_them(place):
+    line = refused("train", "vae.toml", "--set", "data.unpaired=true", leaves=place)
+    tells(line, "data.unpaired", "vae does not translate images")
+    line = refused("train", "vae.toml", "--set", "evaluate.metrics=['translation_error']")
+    tells(line, "translation_error", "pairs", "digits")
+    line = refused("train", "vae_sp500", "--set", "data.input='grey'")
+    tells(line, "data.input", "only images have one", "sp500 is a series")
+
+
 def test_a_family_that_is_bernoulli_needs_pixels_in_the_unit_range(place):
     line = refused("train", "iwae_digits", "--set", "data.value_range=[-1,1]")
     tells(line, "data.value_range", "Bernoulli", "[-1.0, 1.0]")

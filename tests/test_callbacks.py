@@ -12,6 +12,7 @@ from keras_gen.callbacks import (
     ReconstructionGrid,
     ReduceOnPlateau,
     SampleGrid,
+    TranslationGrid,
     TraversalGrid,
     replacing,
     save_grid,
@@ -122,6 +123,34 @@ def test_a_conditional_grid_has_one_column_a_class(tmp_path):
             assert (np.unique(cell) == np.unique([level, GAP])).all()
         rows = -(-5 // len(columns))
         assert pixels.shape[:2] == (66 * rows - 2, 66 * len(columns) - 2)
+
+
+def test_a_translation_grid_shows_input_output_and_truth_eight_a_row(tmp_path):
+    """A translator that inverts: 9 grey inputs, their negatives, and a truth in colour."""
+
+    class Inverting(keras.Model):
+        def translate(self, x):
+            return keras.ops.repeat(1.0 - x, 3, axis=-1)
+
+    levels = np.linspace(0.0, 0.8, 9)
+    inputs = np.broadcast_to(levels[:, None, None, None], (9, 64, 64, 1))
+    truth = np.broadcast_to([1.0, 0.0, 0.0], (9, 64, 64, 3))
+    grid = TranslationGrid(tmp_path / "grid.png", inputs, truth)
+    grid.set_model(Inverting())
+    grid.write(tmp_path / "grid.png")
+    shown = read(tmp_path / "grid.png")[::66, ::66]
+    assert shown.shape == (6, 8, 3)
+    grey = np.rint(255 * levels)
+    for top, part in ((0, slice(0, 8)), (3, slice(8, 9))):
+        count = len(grey[part])
+        np.testing.assert_allclose(shown[top, :count, 1], grey[part], atol=1)
+        np.testing.assert_allclose(shown[top + 1, :count, 1], 255 - grey[part], atol=1)
+        assert (shown[top + 2, :count] == [255, 0, 0]).all()
+        assert (shown[top : top + 3, count:] == 0).all(), "the rest of a row is empty"
+    with pytest.raises(
+        ValueError, match="inputs: expected as many as targets, 1 or more; got 9 and"
+    ):
+        TranslationGrid(tmp_path, inputs, truth[:4])
 
 
 def halving_autoencoder():

@@ -376,3 +376,71 @@ def test_only_sounds_can_be_written_as_sound(place):
     refused = ran("sample", "runs/tiny", "--out", "heard.wav", code=2)
     assert "--out: expected a .png file" in refused.stderr
     assert not (place / "heard.wav").exists()
+
+
+# -- A family that translates ----------------------------------------------------------------------
+
+TRANSLATOR = """
+[data]
+source = "digits"
+input = "small"
+input_factor = 2
+value_range = [-1, 1]
+
+[model]
+family = "pix2pix"
+
+[model.generator]
+network = "unet"
+filters = [4, 4]
+output_activation = "tanh"
+
+[model.discriminator]
+network = "patch_gan"
+width = 4
+stages = 1
+
+[train]
+epochs = 2
+batch_size = 500
+sample_every = 2
+jit_compile = false
+
+[train.optimizer.generator]
+name = "adam"
+learning_rate = 1e-3
+
+[train.optimizer.discriminator]
+name = "adam"
+learning_rate = 1e-3
+
+[evaluate]
+metrics = ["translation_error"]
+"""
+
+
+def test_a_translator_is_trained_shown_and_judged_beside_the_truth(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.toml").write_text(TRANSLATOR)
+    ran("train", "small.toml", "--quiet")
+    folder = tmp_path / "runs" / "small"
+    assert [path.name for path in (folder / "samples").iterdir()] == ["epoch_0002.png"]
+    # 16 pairs of the test split, eight a row: twice input, output and truth.
+    last = pixels(folder / "samples" / "epoch_0002.png")
+    assert last.shape == (6 * 66 - 2, 8 * 66 - 2, 3)
+    results = json.loads(ran("evaluate", folder, "--json").stdout)["results"]
+    assert len(results) == 4 and results["translation_error_of_identity"] > 0
+    ran("sample", folder, "--count", 3, "--seed", 5, "--quiet")
+    shown = pixels(folder / "samples.png")
+    assert shown.shape == (3 * 66 - 2, 3 * 66 - 2, 3)
+    test = keras_gen.data.load("digits", "test", input="small", input_factor=2, value_range=(-1, 1))
+    model = keras_gen.load(folder)
+    for column, place in enumerate(np.random.default_rng(5).permutation(len(test))[:3]):
+        pair = test.images([place])
+        made = keras.ops.convert_to_numpy(model.translate(pair[..., :1]))
+        for row, image in enumerate((pair[..., :1], made, pair[..., 1:])):
+            # Each pixel is enlarged to 8 x 8.
+            cell = shown[66 * row : 66 * row + 64 : 8, 66 * column : 66 * column + 64 : 8, 0]
+            np.testing.assert_allclose(cell, 127.5 * (image[0, ..., 0] + 1), atol=1)
+    ran("sample", folder, "--count", 3, "--seed", 6, "--out", "other.png", "--quiet")
+    assert not np.array_equal(pixels("other.png"), shown)

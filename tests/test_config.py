@@ -79,6 +79,7 @@ def test_every_option_of_a_family_has_a_type():
 def test_players_are_those_that_the_train_step_looks_up():
     assert signatures.families()["vae"].players == ()
     assert signatures.families()["gan"].players == ("discriminator", "generator")
+    assert signatures.families()["cycle_gan"].players == ("generators", "discriminators")
 
 
 # -- The zoo ---------------------------------------------------------------------------------------

@@ -166,3 +166,37 @@ def test_the_likelihood_is_that_of_binarized_images():
     grey = keras_gen.models.VAE(encoder, decoder, latent_dim=2)
     with pytest.raises(ValueError, match="nats need a family with a likelihood of binary pixels"):
         evaluation.evaluate(grey, splits, ["log_likelihood"])
+
+
+@pytest.mark.parametrize("value_range", [(0.0, 1.0), (-1.0, 1.0)])
+def test_the_error_of_a_translation_is_in_units_of_0_to_1_beside_its_floors(value_range):
+    """A model that gives back its input has the error of the identity, whatever the range."""
+    options = {"input": "small", "input_factor": 2, "value_range": value_range}
+    splits = SimpleNamespace(
+        train=data.load("digits", "train", **options), test=data.load("digits", "test", **options)
+    )
+    idle = SimpleNamespace(translate=lambda x: x)
+    results = evaluation.evaluate(idle, splits, ["translation_error"])
+    names = ["", "_of_identity", "_of_mean_shift", "_of_nearest"]
+    assert list(results) == [f"translation_error{name}" for name in names]
+    assert results["translation_error"] == results["translation_error_of_identity"]
+    unit = [
+        data.load("digits", split, input="small", input_factor=2) for split in ("train", "test")
+    ]
+    (train_x, train_y), (x, y) = (np.split(each.images(), 2, axis=-1) for each in unit)
+    expected = [
+        np.abs(x - y).mean(),
+        np.abs(np.clip(x + (train_y - train_x).mean(0), 0, 1) - y).mean(),
+    ]
+    gaps = ((x.reshape(297, 1, -1) - train_x.reshape(1, 1500, -1)) ** 2).sum(axis=-1)
+    expected.append(np.abs(train_y[gaps.argmin(axis=1)] - y).mean())
+    np.testing.assert_allclose(list(results.values())[1:], expected, rtol=1e-4)
+
+
+def test_a_perfect_translation_has_no_error_and_what_is_out_of_range_is_clipped():
+    digits_ = [data.load("digits", s, input="small", input_factor=2) for s in ("train", "test")]
+    splits = SimpleNamespace(train=digits_[0], test=digits_[1])
+    truth = splits.test.images()[..., 1:]
+    shown = iter([truth])
+    perfect = SimpleNamespace(translate=lambda x: np.where((y := next(shown)) == 1.0, 7.0, y))
+    assert evaluation.evaluate(perfect, splits, ["translation_error"])["translation_error"] == 0.0

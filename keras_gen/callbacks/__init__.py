@@ -1,6 +1,11 @@
 """Callbacks: what is made every few epochs: grids of pictures, and learning rates of one player."""
 
-from keras_gen.callbacks.grids import ReconstructionGrid, SampleGrid, TraversalGrid
+from keras_gen.callbacks.grids import (
+    ReconstructionGrid,
+    SampleGrid,
+    TranslationGrid,
+    TraversalGrid,
+)
 from keras_gen.callbacks.pictures import grid, replacing, save_grid
 from keras_gen.callbacks.rates import LearningRate, ReduceOnPlateau
 
@@ -9,6 +14,7 @@ __all__ = [
     "ReconstructionGrid",
     "ReduceOnPlateau",
     "SampleGrid",
+    "TranslationGrid",
     "TraversalGrid",
     "grid",
     "replacing",

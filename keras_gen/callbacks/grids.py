@@ -1,4 +1,4 @@
-"""Grids of pictures that are written every few epochs: samples, reconstructions, traversals."""
+"""Grids of pictures that are written every few epochs: samples, reconstructions, translations."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ import keras
 import numpy as np
 
 from keras_gen.callbacks.pictures import save_grid
+
+COLUMNS = 8  # pairs a row of a grid of translations
 
 
 class _Grid(keras.callbacks.Callback):
@@ -103,6 +105,48 @@ class ReconstructionGrid(_Grid):
         )
         shown = [] if self.mask is None else [np.where(self.mask, self.x, 0.0)]
         return np.concatenate([self.x, *shown, rebuilt]), len(self.x)
+
+
+class TranslationGrid(_Grid):
+    """Write inputs, what a model makes of them, and the truth below each, every few epochs.
+
+    Args:
+        path: A folder, where `epoch_0001.png`, ... are written; or one `.png` file, written anew
+            each time.
+        inputs: `(count, height, width, channels)` in the data's range, which the model has not
+            been trained on: a column each, eight a row.
+        targets: `(count, height, width, channels)`: the truth.
+        every: Epochs between two grids.
+        value_range: `(low, high)` of the images.
+
+    Raises:
+        ValueError: `every` is below 1, or there are not as many inputs as targets.
+    """
+
+    def __init__(self, path, inputs, targets, every=1, value_range=(0.0, 1.0)):
+        super().__init__(path, every, value_range)
+        if len(inputs) != len(targets) or not len(inputs):
+            raise ValueError(
+                f"inputs: expected as many as targets, 1 or more; got {len(inputs)} and "
+                f"{len(targets)}."
+            )
+        self.inputs = np.asarray(inputs, "float32")
+        self.targets = np.asarray(targets, "float32")
+
+    def images(self):
+        made = keras.ops.convert_to_numpy(self.model.translate(self.inputs))
+        columns = min(COLUMNS, len(made))
+        rows = []
+        for start in range(0, len(made), columns):
+            for images in (self.inputs, made, self.targets):
+                row = _in_colour(images[start : start + columns])
+                blank = np.full((columns - len(row), *row.shape[1:]), self.value_range[0])
+                rows += [row, blank.astype("float32")]
+        return np.concatenate(rows), columns
+
+
+def _in_colour(images):
+    return np.repeat(images, 3, axis=-1) if images.shape[-1] == 1 else images
 
 
 class TraversalGrid(_Grid):

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from keras_gen import callbacks as pictures
 from keras_gen import evaluation, runs
-from keras_gen.config import build, files
+from keras_gen.config import build, files, schema
 from keras_gen.config.errors import ConfigError, look_up
 from keras_gen.data import is_sound, write_sounds
 from keras_gen.models import FAMILIES
@@ -20,6 +21,7 @@ EXPORT_NEEDS = {
     "onnx": {"jax": ("jax2onnx",), "tensorflow": ("tf2onnx",), "torch": ("onnxscript",)},
     "tf_saved_model": {"jax": ("tensorflow",), "torch": ("tensorflow", "torch_xla")},
 }
+PAIRS_SHOWN = 16  # in the grids of a model that translates
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,13 @@ def train(
         validation=validation,
         sample_every=section.sample_every,
         value_range=recipe.config.data.pixel_range,
+        pairs=_shown_pairs(recipe, splits.test),
         checkpoint_every=section.checkpoint_every,
         resume=resume,
         callbacks=callbacks,
         verbose=verbose,
     )
-    return Run(folder, model, history, _last_picture(recipe, model, folder))
+    return Run(folder, model, history, _last_picture(recipe, model, splits, folder))
 
 
 def load(run):
@@ -168,9 +171,12 @@ def compare(recipe, run):
 def sample(run, *, count=64, seed=0, labels=None, out=None):
     """Writes samples of a trained run: a picture of them all, or sounds one after the other.
 
+    Of a run that translates images: test inputs drawn at random, what becomes of each, and the
+    truth below it.
+
     Args:
         run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
-        count: number of samples.
+        count: number of samples; of test inputs at most as many as there are.
         seed: the same samples each time.
         labels: classes of a conditional model, repeated in turn; all where None.
         out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file;
@@ -182,7 +188,8 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
     Raises:
         ConfigError: there is no such run, a label is not one of its classes, or `out` is not such
             a file.
-        DataError: the sounds, whose loudness and rate are those of the samples, are gone.
+        DataError: the sounds, whose loudness and rate are those of the samples, or the images to
+            translate are gone.
         RunError: the run is not finished, or its model is damaged.
     """
     folder = files.find_run(run)
@@ -193,20 +200,26 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
         raise ConfigError(
             f"--out: expected a .png file, or of a run on sound:<path> a .wav file, got {out}"
         )
-    like = build.load_data(recipe).train if heard else None
+    data = None
+    if heard or schema.translates(recipe.config):
+        data = build.load_data(recipe)
     model = _load(folder, recipe)
     classes = getattr(model, "num_classes", None)
     _check_labels(labels, classes, folder)
     columns = None if classes is None else len(labels or range(classes))
+    pairs = data and _shown_pairs(recipe, data.test, count, seed)
+    if pairs is not None:
+        _write_grid(pictures.TranslationGrid(out, *pairs, **_range_of(recipe)), model)
+        return out
     examples = model.sample(count, seed=seed, labels=labels)
-    if like is None:
+    if not heard:
         pictures.save_grid(examples, out, columns, recipe.config.data.pixel_range)
         return out
-    mean, deviation = like.standard
+    mean, deviation = data.train.standard
     sounds = keras.ops.convert_to_numpy(examples) * deviation + mean
     out.parent.mkdir(parents=True, exist_ok=True)
     with pictures.replacing(out) as file:
-        write_sounds(file, sounds, like.rate)
+        write_sounds(file, sounds, data.train.rate)
     return out
 
 
@@ -328,14 +341,34 @@ def _check_packages(format, packages, backend):
             )
 
 
-def _last_picture(recipe, model, folder):
+def _last_picture(recipe, model, splits, folder):
     """The grid of the last epoch, made now where `sample_every` left it out; None without any."""
     train = recipe.config.train
     if not train.sample_every:
         return None
     path = folder / "samples" / f"epoch_{train.epochs:04d}.png"
     if not path.exists():
-        grid = pictures.SampleGrid(path, value_range=recipe.config.data.pixel_range)
-        grid.set_model(model)
-        grid.write(path)
+        pairs = _shown_pairs(recipe, splits.test)
+        if pairs is not None:
+            grid = pictures.TranslationGrid(path, *pairs, **_range_of(recipe))
+        else:
+            grid = pictures.SampleGrid(path, **_range_of(recipe))
+        _write_grid(grid, model)
     return path
+
+
+def _shown_pairs(recipe, dataset, count=PAIRS_SHOWN, seed=0):
+    """Inputs and targets of a data set, drawn at random; None where the model translates none."""
+    if not schema.translates(recipe.config):
+        return None
+    drawn = np.random.default_rng(seed).permutation(len(dataset))[:count]
+    return np.split(dataset.images(drawn), [dataset.input_channels], axis=-1)
+
+
+def _range_of(recipe):
+    return {"value_range": recipe.config.data.pixel_range}
+
+
+def _write_grid(grid, model):
+    grid.set_model(model)
+    grid.write(grid.path)

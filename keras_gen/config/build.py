@@ -93,6 +93,9 @@ def build_model(recipe, dataset):
     options = schema.options_of(config)
     if options.get("num_classes") is not None:
         options["num_classes"] = _classes(options["num_classes"], dataset, recipe.name)
+    if "input_channels" in options:
+        wanted = options["input_channels"]
+        options["input_channels"] = _input_channels(wanted, dataset, recipe.name)
     with seeded_weights(config.train.seed), _policy(config.train.precision):
         shapes = family.sockets(dataset.shape, **options)
         networks = {}
@@ -163,6 +166,16 @@ def _classes(wanted, dataset, name):
         raise ConfigError(
             f"{name}: model.num_classes: {dataset.name} has {there} classes, got {wanted}; "
             'set num_classes = "data"'
+        )
+    return there
+
+
+def _input_channels(wanted, dataset, name):
+    there = dataset.input_channels
+    if wanted not in ("data", there):
+        raise ConfigError(
+            f"{name}: model.input_channels: the inputs of {dataset.name} have {there}, got "
+            f"{wanted}; leave it out"
         )
     return there
 

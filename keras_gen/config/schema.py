@@ -20,12 +20,12 @@ from pydantic import (
 from keras_gen import evaluation
 from keras_gen.config import signatures
 from keras_gen.config.errors import ConfigError, did_you_mean, look_up
-from keras_gen.data import is_series
+from keras_gen.data import has_pairs, is_series
 from keras_gen.data import known as known_sources
 
 RANGES = ((0.0, 1.0), (-1.0, 1.0))
 OUTPUT_RANGES = {"sigmoid": RANGES[0], "tanh": RANGES[1]}
-IMAGE_SOCKETS = ("decoder", "generator")  # the networks whose output is an image
+IMAGE_SOCKETS = ("decoder", "generator", "inverse_generator")  # whose output is an image
 
 Share = typing.Annotated[float, Field(ge=0, lt=1)]
 Side = PositiveInt | typing.Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
@@ -66,9 +66,17 @@ class Data(Section):
     seed: NonNegativeInt = 0
     label_key: str | None = None
     in_memory: bool | None = None
+    input: Literal["grey", "small"] | None = None
+    input_factor: PositiveInt | None = None
+    unpaired: bool = False
     rate: PositiveInt | None = None
     data_dir: str | None = None
     augment: Augment | None = None
+
+    @property
+    def pairs(self):
+        """Whether an image is a pair: an input and its target."""
+        return self.input is not None or has_pairs(self.source)
 
     @property
     def pixel_range(self):
@@ -220,6 +228,7 @@ def checked(tables):
     except ValidationError as error:
         raise _told(error, schema, tables) from None
     _check_source(config.data)
+    _check_pairs(config)
     _check_ranges(config)
     _check_evaluation(config)
     _check_bounds(config.expect)
@@ -239,6 +248,11 @@ def options_of(config):
     """The family's constructor options in a checked config."""
     family = signatures.families()[config.model.family]
     return {name: getattr(config.model, name) for name in family.options}
+
+
+def translates(config):
+    """Whether the family of a checked config makes images of images."""
+    return "input_channels" in options_of(config)
 
 
 def _schema_for(tables):
@@ -262,6 +276,8 @@ def _options_section(name, names, options, more=None):
     for option, (type_, default) in options.items():
         if option == "num_classes":
             type_ = Literal["data"] | PositiveInt | None
+        elif option == "input_channels":
+            type_, default = Literal["data"] | PositiveInt, "data"
         fields[option] = (type_, ... if default is signatures.REQUIRED else default)
     return create_model(name, __base__=Section, **fields, **(more or {}))
 
@@ -310,6 +326,22 @@ def _check_source(data):
         raise ConfigError(f"data.source: expected {source!r}, got {data.source!r}")
 
 
+def _check_pairs(config):
+    data, family = config.data, config.model.family
+    if translates(config):
+        if not data.pairs:
+            sources = ", ".join(name for name, _ in known_sources() if has_pairs(name))
+            raise ConfigError(
+                f"data.source: {family} translates images, and {data.source} has no pairs of them; "
+                f'take {sources}, or make pairs by input = "grey" or "small"'
+            )
+    elif data.unpaired:
+        raise ConfigError(
+            f"data.unpaired: {family} does not translate images; leave it out, or take a family "
+            "that does"
+        )
+
+
 def _check_ranges(config):
     pixel_range = config.data.pixel_range
     if pixel_range not in (None, *RANGES):
@@ -342,7 +374,7 @@ def _check_ranges(config):
 def _check_series(config, bernoulli):
     """What does not go with real numbers."""
     data = config.data
-    for option in ("value_range", "channels", "crop", "augment"):
+    for option in ("value_range", "channels", "crop", "augment", "input"):
         if getattr(data, option) is not None:
             raise ConfigError(f"data.{option}: only images have one, {data.source} is a series")
     if bernoulli:
@@ -386,13 +418,20 @@ def _check_evaluation(config):
                 f"evaluate.metrics: {name!r} is in nats of binary pixels; set "
                 "binarize = true in [model], or leave it out"
             )
-        if metric.of not in (None, "signals" if config.data.pixel_range is None else "images"):
+        if metric.of not in (None, _kind(config.data)):
             raise ConfigError(
                 f"evaluate.metrics: {name!r} is a metric of {metric.of}, which "
                 f"{config.data.source} has none of"
             )
         if name in ("independent_pixels_nll", "mixtures_nll") and config.data.pixel_range[0] < 0:
             raise ConfigError(f"evaluate.metrics: {name!r} needs pixels in [0, 1]")
+
+
+def _kind(data):
+    """What of the data a metric can be of."""
+    if data.pixel_range is None:
+        return "signals"
+    return "pairs" if data.pairs else "images"
 
 
 def _check_bounds(bounds):

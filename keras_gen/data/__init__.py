@@ -4,7 +4,7 @@ from keras_gen.data.augmentation import Augmentation, augmentation
 from keras_gen.data.cleaning import CleaningReport
 from keras_gen.data.dataset import Dataset
 from keras_gen.data.errors import DataError
-from keras_gen.data.sources import is_series, is_sound, known, load, prepare
+from keras_gen.data.sources import has_pairs, is_series, is_sound, known, load, prepare
 from keras_gen.data.sources.sound import write as write_sounds
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "DataError",
     "Dataset",
     "augmentation",
+    "has_pairs",
     "is_series",
     "is_sound",
     "known",

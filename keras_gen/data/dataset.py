@@ -53,6 +53,8 @@ class Dataset:
         standard: `(mean, deviation)` of each channel of a series in its own units:
             `x * deviation + mean` leads back to them; None for images.
         rate: samples a second, of sounds.
+        input_channels: of pairs, how many channels, the first ones, are the input's; None where an
+            image is no pair.
         report: a `CleaningReport`; None for a published set taken as it is.
 
     Attributes:
@@ -74,6 +76,7 @@ class Dataset:
         licence=None,
         standard=None,
         rate=None,
+        input_channels=None,
         report=None,
     ):
         self.name = name
@@ -85,6 +88,7 @@ class Dataset:
         self.licence = licence
         self.standard = standard
         self.rate = rate
+        self.input_channels = input_channels
         self.report = report or CleaningReport(len(pixels), len(pixels))
         self.lazy = not isinstance(pixels, ArrayPixels)
         self.has_labels = labels is not None

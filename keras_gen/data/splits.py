@@ -71,6 +71,30 @@ def by_content(digests, fraction, seed):
     return ranks <= np.sort(ranks)[chosen - 1]
 
 
+def joined(groups, digests):
+    """Joins the groups that copies of one picture connect.
+
+    Args:
+        groups: the group of each example.
+        digests: of each example's picture.
+
+    Returns:
+        The group of each, one name for all that hang together.
+    """
+    first, roots = {}, {}
+
+    def root(group):
+        while group in roots:
+            group = roots[group]
+        return group
+
+    for group, digest in zip(groups, digests, strict=True):
+        ours, theirs = root(group), root(first.setdefault(digest, group))
+        if ours != theirs:
+            roots[ours] = theirs
+    return [root(group) for group in groups]
+
+
 def assign(name, parts, digests, split, *, test_fraction, validation_fraction, seed):
     """Lists the examples of one split of a source that has no splits of its own, or only some.
 

@@ -11,16 +11,15 @@ from keras_gen.losses.divergence import (
 )
 from keras_gen.losses.importance import importance_bound
 from keras_gen.losses.likelihood import (
-    absolute_error,
     bernoulli_nll,
     categorical_nll,
     gaussian_nll,
+    mean_absolute_error,
     squared_error,
 )
 
 __all__ = [
     "AdversarialLoss",
-    "absolute_error",
     "adversarial_loss",
     "bernoulli_nll",
     "categorical_nll",
@@ -31,6 +30,7 @@ __all__ = [
     "importance_bound",
     "imq_kernel",
     "maximum_mean_discrepancy",
+    "mean_absolute_error",
     "rbf_kernel",
     "reparameterized_log_density",
     "squared_error",

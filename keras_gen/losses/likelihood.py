@@ -74,25 +74,6 @@ def gaussian_nll(x, mean, log_variance=0.0):
     return ops.sum(0.5 * twice, axis=1)
 
 
-def absolute_error(x, y):
-    """Absolute difference of two tensors, averaged over an example.
-
-    `mean(|x - y|)`: a mean, because the weights that papers set beside it are meant for one.
-
-    Args:
-        x: `(batch, ...)`, any real number.
-        y: `(batch, ...)`, the shape of `x`.
-
-    Returns:
-        Data units, float32 `(batch,)`.
-
-    Raises:
-        ValueError: `x` and `y` differ in shape.
-    """
-    x, y = float32_rows(x, y)
-    return ops.mean(ops.abs(x - y), axis=1)
-
-
 def squared_error(x, y):
     """Squared Euclidean distance between two tensors.
 
@@ -113,3 +94,25 @@ def squared_error(x, y):
     """
     x, y = float32_rows(x, y)
     return ops.sum(ops.square(x - y), axis=1)
+
+
+def mean_absolute_error(x, y):
+    """L1 distance between two tensors, averaged over the features of an example.
+
+    `mean(|x - y|)`.
+
+    Args:
+        x: `(batch, ...)`, any real number.
+        y: `(batch, ...)`, the shape of `x`.
+
+    Returns:
+        Data units per feature, float32 `(batch,)`.
+
+    Raises:
+        ValueError: `x` and `y` differ in shape.
+
+    Reference: Isola et al., "Image-to-Image Translation with Conditional Adversarial Networks",
+    2017, equation 3.
+    """
+    x, y = float32_rows(x, y)
+    return ops.mean(ops.abs(x - y), axis=1)

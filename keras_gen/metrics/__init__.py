@@ -7,6 +7,7 @@ from keras_gen.metrics.baselines import (
     independent_pixels_nll,
     nearest_neighbour_distance,
     pca_reconstruction_error,
+    translation_baselines,
 )
 from keras_gen.metrics.classifier import Classifier
 from keras_gen.metrics.frechet import frechet_distance
@@ -24,4 +25,5 @@ __all__ = [
     "pca_reconstruction_error",
     "precision_recall",
     "stylized_facts",
+    "translation_baselines",
 ]

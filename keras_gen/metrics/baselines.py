@@ -207,3 +207,53 @@ def nearest_neighbour_distance(samples, train):
     for _, distances in squared_distances(train, samples):
         np.minimum(nearest, distances.min(axis=0), out=nearest)
     return np.sqrt(nearest)
+
+
+def translation_baselines(blocks, inputs):
+    """Translations that any translator must beat, from pairs of images and no network.
+
+    `identity: x`; `mean_shift: clip(x + mean over train of (y - x), 0, 1)`;
+    `nearest: y of the training pair whose x is nearest`.
+
+    Args:
+        blocks: training pairs, some at a time: an iterable of `(inputs, targets)`, each
+            `(count, height, width, channels)` in [0, 1].
+        inputs: `(count, height, width, channels)` in [0, 1], to be translated. Where targets have
+            other channels, an input stands for itself by their mean, repeated.
+
+    Returns:
+        `{name: (count, height, width, target channels)}`, in [0, 1].
+
+    Raises:
+        ValueError: no pairs, different numbers of pixels, or nan or inf.
+    """
+    least = np.full(len(inputs), np.inf)
+    nearest, shift, count = None, 0.0, 0
+    for train_inputs, targets in blocks:
+        points = as_comparable_points("inputs", inputs, "train_inputs", train_inputs)
+        if nearest is None:
+            nearest = np.empty((len(inputs), *targets.shape[1:]), "float32")
+        for rows, distances in squared_distances(points[1], points[0]):
+            closest = distances.argmin(axis=0)
+            distances = distances[closest, np.arange(len(inputs))]
+            closer = distances < least
+            nearest[closer] = targets[rows][closest[closer]]
+            least[closer] = distances[closer]
+        channels = targets.shape[-1]
+        shift = shift + targets.sum(axis=0, dtype="float64")
+        shift -= _in_channels(train_inputs.sum(axis=0, dtype="float64"), channels)
+        count += len(targets)
+    if not count:
+        raise ValueError("blocks: expected training pairs, got none")
+    shown = _in_channels(np.asarray(inputs, "float32"), channels)
+    return {
+        "identity": shown,
+        "mean_shift": np.clip(shown + shift / count, 0.0, 1.0),
+        "nearest": nearest,
+    }
+
+
+def _in_channels(images, channels):
+    if images.shape[-1] == channels:
+        return images
+    return np.repeat(images.mean(axis=-1, keepdims=True), channels, axis=-1)

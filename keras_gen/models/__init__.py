@@ -2,8 +2,10 @@
 
 from keras_gen.models.adversarial.acgan import ACGAN
 from keras_gen.models.adversarial.began import BEGAN
+from keras_gen.models.adversarial.cycle_gan import CycleGAN
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.infogan import InfoGAN
+from keras_gen.models.adversarial.pix2pix import Pix2Pix
 from keras_gen.models.autoencoders.adversarial_autoencoder import AdversarialAutoencoder
 from keras_gen.models.autoencoders.autoencoder import Autoencoder
 from keras_gen.models.autoencoders.beta_tcvae import BetaTCVAE
@@ -44,6 +46,8 @@ FAMILIES = {
     "acgan": ACGAN,
     "infogan": InfoGAN,
     "began": BEGAN,
+    "pix2pix": Pix2Pix,
+    "cycle_gan": CycleGAN,
 }
 
 __all__ = [
@@ -59,6 +63,7 @@ __all__ = [
     "AdversarialAutoencoder",
     "Autoencoder",
     "BetaTCVAE",
+    "CycleGAN",
     "DenoisingAutoencoder",
     "FAMILIES",
     "FactorVAE",
@@ -66,6 +71,7 @@ __all__ = [
     "HierarchicalVAE",
     "InfoGAN",
     "InfoVAE",
+    "Pix2Pix",
     "RegularizedAutoencoder",
     "ResidualVQVAE",
     "VampVAE",

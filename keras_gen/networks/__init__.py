@@ -5,10 +5,13 @@ from keras_gen.networks.conv import conv_decoder, conv_encoder
 from keras_gen.networks.flows import inverse_autoregressive_flow, planar_flow
 from keras_gen.networks.made import made
 from keras_gen.networks.mlp import mlp
+from keras_gen.networks.patch_gan import patch_gan
 from keras_gen.networks.pixel_cnn import pixel_cnn
 from keras_gen.networks.r3gan import r3gan_discriminator, r3gan_generator
 from keras_gen.networks.residual import residual_decoder, residual_encoder
+from keras_gen.networks.residual_translator import residual_translator
 from keras_gen.networks.sngan import sngan_discriminator, sngan_generator
+from keras_gen.networks.unet import unet
 
 BUILDERS = {
     "mlp": mlp,
@@ -25,6 +28,9 @@ BUILDERS = {
     "sngan_discriminator": sngan_discriminator,
     "r3gan_generator": r3gan_generator,
     "r3gan_discriminator": r3gan_discriminator,
+    "unet": unet,
+    "patch_gan": patch_gan,
+    "residual_translator": residual_translator,
 }
 
 __all__ = [
@@ -35,6 +41,7 @@ __all__ = [
     "inverse_autoregressive_flow",
     "made",
     "mlp",
+    "patch_gan",
     "pixel_cnn",
     "planar_flow",
     "r3gan_discriminator",
@@ -43,4 +50,6 @@ __all__ = [
     "residual_encoder",
     "sngan_discriminator",
     "sngan_generator",
+    "residual_translator",
+    "unet",
 ]

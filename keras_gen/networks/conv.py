@@ -10,7 +10,8 @@ The options of both builders:
     kernel_size: side of every kernel. 4 is a multiple of the stride, so that a transposed
         convolution covers every pixel equally often: no checkerboard.
     activation: Keras' name of the hidden activation; "leaky_relu" has slope 0.2.
-    normalization: of the hidden layers: None, "batch" or "layer" (one example's whole map).
+    normalization: of the hidden layers: None, "batch", "layer" (one example's whole map) or
+        "instance" (each channel of one example's map on its own).
     batch_norm_momentum: share of the old running statistics kept at each step, in [0, 1); see
         `mlp` for why it is 0.9.
     dropout: share of hidden activations dropped while training, in [0, 1).
@@ -31,6 +32,8 @@ import keras
 from keras_gen.networks import parts
 
 AXES = {2: ("steps", "channels"), 3: ("height", "width", "channels")}
+CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D}
+TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose}
 STRIDE = 2
 SMALLEST_SIDE = 7
 WIDEST = 8
@@ -74,16 +77,16 @@ def conv_encoder(
     Reference: Radford et al., "Unsupervised Representation Learning with Deep Convolutional
     Generative Adversarial Networks", 2016, section 3.
     """
-    input_shape = _check_grid("input_shape", input_shape)
+    input_shape = check_grid("input_shape", input_shape)
     output_shape = parts.check_shape("output_shape", output_shape)
     parts.check_choice("output_activation", output_activation, parts.OUTPUT_ACTIVATIONS)
     parts.check_width("kernel_size", kernel_size)
-    _, filters = _stages(input_shape[:-1], filters, width, coarse_first=False)
+    _, filters = stages(input_shape[:-1], filters, width, coarse_first=False)
     hidden = parts.Hidden(
         activation, normalization, batch_norm_momentum, dropout, kernel_initializer
     )
 
-    convolution = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D}[len(input_shape) - 1]
+    convolution = CONVOLUTIONS[len(input_shape) - 1]
     x = inputs = keras.Input(input_shape, name="inputs")
     for i, channels in enumerate(filters, start=1):
         normalize = normalize_first or i > 1
@@ -150,16 +153,15 @@ def conv_decoder(
     Generative Adversarial Networks", 2016, section 3.
     """
     input_shape = parts.check_shape("input_shape", input_shape)
-    output_shape = _check_grid("output_shape", output_shape)
+    output_shape = check_grid("output_shape", output_shape)
     parts.check_choice("output_activation", output_activation, parts.OUTPUT_ACTIVATIONS)
     parts.check_width("kernel_size", kernel_size)
-    sides, filters = _stages(output_shape[:-1], filters, width, coarse_first=True)
+    sides, filters = stages(output_shape[:-1], filters, width, coarse_first=True)
     hidden = parts.Hidden(
         activation, normalization, batch_norm_momentum, dropout, kernel_initializer
     )
 
-    transposed = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose}
-    transposed = transposed[len(output_shape) - 1]
+    transposed = TRANSPOSED[len(output_shape) - 1]
     x = inputs = keras.Input(input_shape, name="inputs")
     if len(input_shape) > 1:
         x = keras.layers.Flatten(name="flatten")(x)
@@ -218,11 +220,11 @@ def _halved_to_one(sides):
     return whole
 
 
-def _stages(sides, filters, width, coarse_first):
+def stages(sides, filters, width, coarse_first, smallest=SMALLEST_SIDE):
     """The sides of every grid, the image's included, and the channels of each stage, in order."""
     parts.check_width("width", width)
     if filters is None:
-        small = [i for i, grid in enumerate(_halved_to_one(sides)) if max(grid) <= SMALLEST_SIDE]
+        small = [i for i, grid in enumerate(_halved_to_one(sides)) if max(grid) <= smallest]
         count = max(1, small[0])
         filters = [width * min(2**i, WIDEST) for i in range(count)]
         filters = filters[::-1] if coarse_first else filters
@@ -231,7 +233,8 @@ def _stages(sides, filters, width, coarse_first):
     return (grids[::-1] if coarse_first else grids), filters
 
 
-def _check_grid(name, shape):
+def check_grid(name, shape):
+    """Returns the shape of an image or a signal as a tuple of positive integers."""
     axes = AXES.get(len(shape)) if isinstance(shape, (tuple, list)) else None
     return parts.check_shape(name, shape, axes or AXES[3])
 
@@ -244,3 +247,12 @@ def crop(x, sides, name):
     if len(spare) == 1:
         return keras.layers.Cropping1D((0, spare[0]), name=name)(x)
     return keras.layers.Cropping2D([(0, last) for last in spare], name=name)(x)
+
+
+def same_sides(input_shape, output_shape):
+    """Returns `output_shape` as a tuple, after a check that it has the sides of the input."""
+    output_shape = parts.check_shape("output_shape", output_shape, AXES[len(input_shape)])
+    if output_shape[:-1] != input_shape[:-1]:
+        wanted = f"the sides of the input, {input_shape[:-1]}, and channels"
+        raise parts.expected("output_shape", wanted, output_shape)
+    return output_shape

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import keras
 
-NORMALIZATIONS = (None, "batch", "layer")
+NORMALIZATIONS = (None, "batch", "layer", "instance")
 OUTPUT_ACTIVATIONS = (None, "sigmoid", "tanh")
 
 
@@ -15,7 +15,8 @@ class Hidden:
 
     Args:
         activation: Keras' name of an activation; "leaky_relu" has slope 0.2.
-        normalization: None, "batch", or "layer": over all the features of one example.
+        normalization: None, "batch", "layer": over all the features of one example, or "instance":
+            over all the places of one example, each channel on its own.
         batch_norm_momentum: share of the old running statistics kept at each step, in [0, 1).
         dropout: share of activations dropped while training, in [0, 1).
         kernel_initializer: Keras' name of an initializer, or "dcgan".
@@ -41,18 +42,24 @@ class Hidden:
         """The arguments of a dense or convolutional layer that `finish` is to follow."""
         return {
             "kernel_initializer": initializer(self.kernel_initializer),
-            # Batch normalisation subtracts any bias and adds its own: the bias would never move.
-            "use_bias": not (normalize and self.normalization == "batch"),
+            # Both subtract any bias and add their own: the bias would never move.
+            "use_bias": not (normalize and self.normalization in ("batch", "instance")),
         }
 
     def finish(self, x, name, normalize=True):
         """Normalises, activates and drops out the features `x` of the layer called `name`."""
-        if normalize and self.normalization:
-            x = self._normalization_layer(len(x.shape), f"{name}_normalization")(x)
+        if normalize:
+            x = self.normalize(x, name)
         x = activation_layer(self.activation, f"{name}_activation")(x)
         if self.dropout:
             x = keras.layers.Dropout(self.dropout, name=f"{name}_dropout")(x)
         return x
+
+    def normalize(self, x, name):
+        """Normalises the features `x` of the layer called `name`."""
+        if not self.normalization:
+            return x
+        return self._normalization_layer(len(x.shape), f"{name}_normalization")(x)
 
     def _normalization_layer(self, rank, name):
         if self.normalization == "batch":
@@ -60,10 +67,14 @@ class Hidden:
                 momentum=self.batch_norm_momentum, epsilon=1e-5, name=name
             )
         if rank == 2:
+            if self.normalization == "instance":
+                raise expected("normalization", "'batch' or 'layer' between vectors", "instance")
             return keras.layers.LayerNormalization(epsilon=1e-5, name=name)
         # One group: statistics over all places and channels and a gain per channel, as in the
         # critics of Gulrajani et al. 2017; LayerNormalization would see one pixel at a time.
-        return keras.layers.GroupNormalization(groups=1, epsilon=1e-5, name=name)
+        # A group a channel (-1) is Ulyanov et al. 2016, "Instance Normalization".
+        groups = {"layer": 1, "instance": -1}[self.normalization]
+        return keras.layers.GroupNormalization(groups=groups, epsilon=1e-5, name=name)
 
 
 def activation_layer(activation, name=None):

@@ -7,7 +7,8 @@ The options of both builders:
     kernel_size: side of the strided kernels. 4 is a multiple of the stride, so that a transposed
         convolution covers every pixel equally often: no checkerboard.
     activation: Keras' name of the hidden activation; "leaky_relu" has slope 0.2.
-    normalization: of the hidden layers: None, "batch" or "layer" (one example's whole map).
+    normalization: of the hidden layers: None, "batch", "layer" (one example's whole map) or
+        "instance" (each channel of one example's map on its own).
     batch_norm_momentum: share of the old running statistics kept at each step, in [0, 1); see
         `mlp` for why it is 0.9.
     dropout: share of hidden activations dropped while training, in [0, 1).
@@ -24,10 +25,7 @@ from collections.abc import Sequence
 import keras
 
 from keras_gen.networks import parts
-from keras_gen.networks.conv import AXES, STRIDE
-
-CONVOLUTIONS = {1: keras.layers.Conv1D, 2: keras.layers.Conv2D}
-TRANSPOSED = {1: keras.layers.Conv1DTranspose, 2: keras.layers.Conv2DTranspose}
+from keras_gen.networks.conv import AXES, CONVOLUTIONS, STRIDE, TRANSPOSED
 
 
 def residual_encoder(

@@ -7,14 +7,14 @@ from keras import ops
 from scipy import stats
 
 from keras_gen.losses import (
-    absolute_error,
     bernoulli_nll,
     categorical_nll,
     gaussian_nll,
+    mean_absolute_error,
     squared_error,
 )
 
-LOSSES = [absolute_error, bernoulli_nll, categorical_nll, gaussian_nll, squared_error]
+LOSSES = [mean_absolute_error, bernoulli_nll, categorical_nll, gaussian_nll, squared_error]
 
 SHAPE = (5, 4, 3, 2)
 
@@ -92,7 +92,7 @@ def test_squared_error_by_hand():
 
 def test_absolute_error_is_a_mean_over_an_example():
     x, y = np.array([[[1.0, 2.0]], [[0.0, 0.0]]]), np.array([[[3.0, 1.0]], [[0.0, 0.5]]])
-    np.testing.assert_allclose(numpy(absolute_error(x, y)), [1.5, 0.25])
+    np.testing.assert_allclose(numpy(mean_absolute_error(x, y)), [1.5, 0.25])
 
 
 def test_squared_error_of_integer_pixels_does_not_wrap():

@@ -12,6 +12,7 @@ from keras_gen.metrics import (
     nearest_neighbour_distance,
     pca_reconstruction_error,
     points,
+    translation_baselines,
 )
 
 IMAGE = (3, 2, 2)
@@ -154,3 +155,43 @@ def test_mixtures_refuse_grey_pixels_and_no_components(mixture):
     for name in ("components", "passes"):
         with pytest.raises(ValueError, match=f"{name}: expected an integer from 1, got 0"):
             mixture(x, x, **{name: 0})
+
+
+# -- Translations ---------------------------------------------------------------------------------
+
+
+def pairs(count, channels=3, seed=0):
+    rng = np.random.default_rng(seed)
+    shapes = ((count, 4, 5, 3), (count, 4, 5, channels))
+    return [rng.uniform(size=shape).astype("float32") for shape in shapes]
+
+
+def test_the_baselines_of_a_translation_are_scikit_learns_and_numpys():
+    (x, y), (test, _) = pairs(60), pairs(20, seed=1)
+    blocks = [(x[:7], y[:7]), (x[7:50], y[7:50]), (x[50:], y[50:])]
+    made = translation_baselines(blocks, test)
+    nearest = NearestNeighbors(n_neighbors=1).fit(x.reshape(60, -1))
+    places = nearest.kneighbors(test.reshape(20, -1), return_distance=False)[:, 0]
+    np.testing.assert_array_equal(made["nearest"], y[places])
+    np.testing.assert_array_equal(made["identity"], test)
+    shift = (y.astype("float64") - x).mean(axis=0)
+    np.testing.assert_allclose(made["mean_shift"], np.clip(test + shift, 0, 1), atol=1e-6)
+    assert made["mean_shift"].min() == 0.0, "some are clipped"
+
+
+def test_an_input_of_other_channels_is_its_mean_repeated():
+    (x, y), (test, _) = pairs(10, channels=1), pairs(3, seed=1)
+    made = translation_baselines([(x, y)], test)
+    grey = test.mean(axis=-1, keepdims=True)
+    np.testing.assert_allclose(made["identity"], grey, rtol=1e-6)
+    shift = (y.astype("float64") - x.mean(axis=-1, keepdims=True)).mean(axis=0)
+    np.testing.assert_allclose(made["mean_shift"], np.clip(grey + shift, 0, 1), atol=1e-6)
+    back = translation_baselines([(y, x)], grey)
+    np.testing.assert_allclose(back["identity"], np.repeat(grey, 3, axis=-1))
+
+
+def test_a_translation_without_training_pairs_is_refused():
+    with pytest.raises(ValueError, match="blocks: expected training pairs, got none"):
+        translation_baselines([], pairs(2)[0])
+    with pytest.raises(ValueError, match="train_inputs: expected 60 features as inputs has"):
+        translation_baselines([[each[:, :2] for each in pairs(4)]], pairs(2)[0])

@@ -109,7 +109,7 @@ WRONG = {
     "blocks": [-1, True, 1.5],
     "kernel_size": [0, (4, 4)],
     "activation": ["swash"],
-    "normalization": ["instance"],
+    "normalization": ["group"],
     "dropout": [1.0],
     "output_activation": ["relu"],
 }

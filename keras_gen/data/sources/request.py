@@ -5,10 +5,13 @@ import numbers
 import pathlib
 from dataclasses import dataclass
 
+import numpy as np
+
 from keras_gen.data.cleaning import CleaningReport
 from keras_gen.data.dataset import ArrayPixels, Dataset
 from keras_gen.data.errors import DataError, require
 from keras_gen.data.geometry import Geometry
+from keras_gen.data.pairs import INPUTS, WithInput, WithoutPartner, input_maker
 from keras_gen.data.splits import SPLITS, assign
 
 UNIT_RANGE = (0.0, 1.0)
@@ -38,6 +41,9 @@ class Request:
     source_range: tuple | None
     label_key: str | None
     in_memory: bool | None
+    input: str | None
+    input_factor: int | None
+    unpaired: bool
     rate: int | None
     data_dir: pathlib.Path | None
 
@@ -52,6 +58,13 @@ class Request:
                 raise DataError(f"{field}: expected an integer from {lowest}, got {value!r}")
         if self.rate is not None and (not isinstance(self.rate, numbers.Integral) or self.rate < 1):
             raise DataError(f"rate: expected samples a second, 1 or more, got {self.rate!r}")
+        if self.input is not None:
+            require("input", self.input, INPUTS)
+        if self.input_factor is not None and self.input != "small":
+            raise DataError(
+                f"input_factor: only input = 'small' has one, got {self.input_factor!r} with "
+                f"input = {self.input!r}; leave it out"
+            )
         for field in ("validation_fraction", "test_fraction"):
             value = getattr(self, field)
             if value is not None and not (isinstance(value, numbers.Real) and 0 <= value < 1):
@@ -129,7 +142,7 @@ class Request:
         return self.opened(ArrayPixels(images, limits), **promises)
 
     def opened(self, pixels, **promises):
-        """Makes a data set that reads from `pixels`.
+        """Makes a data set that reads from `pixels`, of pairs where `input` asks for them.
 
         Args:
             pixels: see `Dataset`.
@@ -137,7 +150,28 @@ class Request:
 
         Returns:
             A `Dataset`.
+
+        Raises:
+            DataError: `input` or `unpaired` does not go with the pictures.
         """
+        in_memory = isinstance(pixels, ArrayPixels)
+        if self.input is not None:
+            if "input_channels" in promises:
+                raise DataError(
+                    f"input: {self.name} has inputs of its own, got {self.input!r}; leave it out"
+                )
+            make, channels = input_maker(self.input, self.input_factor, pixels, self.name)
+            promises["input_channels"] = channels
+            pixels = WithInput(pixels, make, channels)
+        if self.unpaired:
+            if "input_channels" not in promises:
+                raise DataError(
+                    f"unpaired: {self.name} has no pairs to part; leave it out, or set input"
+                )
+            if self.split.partition("[")[0] == "train":
+                pixels = WithoutPartner(pixels, promises["input_channels"], self.seed)
+        if in_memory and not isinstance(pixels, ArrayPixels):
+            pixels = ArrayPixels(pixels.read(np.arange(len(pixels))), pixels.limits)
         promises.setdefault("report", CleaningReport(len(pixels), len(pixels)))
         return Dataset(self.name, self.split, pixels, self.value_range or UNIT_RANGE, **promises)
 

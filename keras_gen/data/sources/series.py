@@ -104,6 +104,8 @@ def steps_of(request, default):
         "value_range": request.value_range,
         "channels": geometry.channels,
         "crop": geometry.crop,
+        "input": request.input,
+        "unpaired": request.unpaired or None,
     }
     for option, value in pictures_only.items():
         if value is not None:

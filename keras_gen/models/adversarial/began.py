@@ -3,7 +3,7 @@
 from keras import ops
 
 from keras_gen import engine
-from keras_gen.losses import absolute_error
+from keras_gen.losses import mean_absolute_error
 from keras_gen.models.adversarial.from_noise import FromNoise
 from keras_gen.models.base import GenerativeModel
 
@@ -121,7 +121,7 @@ class BEGAN(FromNoise, GenerativeModel):
         )
 
     def prior_noise(self, stream, count, truncation=None):
-        """z: `(count, latent_dim)`, uniform in [-1, 1], or in as much of it as truncation leaves."""
+        """z: `(count, latent_dim)`, uniform in [-1, 1], cut to `[-truncation, truncation]`."""
         width = 1.0 if truncation is None else min(1.0, truncation)
         return width * (2 * stream.uniform((count, self.latent_dim), self.compute_dtype) - 1)
 
@@ -137,4 +137,4 @@ class BEGAN(FromNoise, GenerativeModel):
 
     def error(self, v, training=False):
         """L(v): how badly the discriminator rebuilds images, in units of the data."""
-        return ops.mean(absolute_error(v, self.discriminator(v, training=training)))
+        return ops.mean(mean_absolute_error(v, self.discriminator(v, training=training)))
