@@ -101,10 +101,14 @@ def train(
         value_range=recipe.config.data.pixel_range,
         checkpoint_every=section.checkpoint_every,
         resume=resume,
-        callbacks=callbacks,
+        callbacks=[*_watchers(recipe, splits.train), *callbacks],
         verbose=verbose,
     )
-    return Run(folder, model, history, _last_picture(recipe, model, folder))
+    picture = _last_picture(recipe, model, folder)
+    if section.gif:
+        grids = sorted(folder.glob("samples/epoch_*.png"), key=lambda path: (len(path.name), path))
+        pictures.save_gif(grids, folder / "samples" / "training.gif")
+    return Run(folder, model, history, picture)
 
 
 def load(run):
@@ -272,6 +276,16 @@ def _load(folder, recipe):
             "--out"
         )
     return model
+
+
+def _watchers(recipe, dataset):
+    """The callbacks that a recipe asks for."""
+    section = recipe.config.train.collapse_monitor
+    if section is None:
+        return []
+    examples, labels = dataset.arrays(section.samples)
+    options = section.model_dump(exclude={"samples"})
+    return [pictures.CollapseMonitor(examples, labels, **options)]
 
 
 def _measure(recipe, folder, model, splits):

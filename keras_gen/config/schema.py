@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -151,6 +152,24 @@ class Lion(Optimizer):
 OPTIMIZERS = {"adam": Adam, "adamw": Adam, "rmsprop": RMSprop, "sgd": SGD, "lion": Lion}
 
 
+class CollapseMonitor(Section):
+    """`[train.collapse_monitor]`, or `true` for all of these; see `keras_gen.callbacks`."""
+
+    every: PositiveInt = 1  # epochs
+    patience: PositiveInt = 3  # checks
+    stop: bool = False
+    samples: typing.Annotated[int, Field(ge=2)] = 128  # and as many training examples
+    seed: NonNegativeInt = 0
+    diversity: NonNegativeFloat = 0.4
+    duplicates: NonNegativeFloat = 0.25
+    confidence: PositiveFloat | None = None
+
+
+def _all_of_it(value):
+    """`true` is a table without entries, `false` is none."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class Train(Section):
     """`[train]`: how long, in what batches, how often something is written."""
 
@@ -164,6 +183,8 @@ class Train(Section):
     start: Literal["mean"] | None = None  # at what the decoder's output bias begins
     checkpoint_every: PositiveInt | None = None  # steps; besides each minute and each epoch
     sample_every: NonNegativeInt = 1  # epochs
+    gif: bool = False  # of the samples' grids, once the run has ended
+    collapse_monitor: typing.Annotated[CollapseMonitor | None, BeforeValidator(_all_of_it)] = None
     optimizer: Any
 
 
@@ -219,6 +240,7 @@ def checked(tables):
         raise _told(error, schema, tables) from None
     _check_source(config.data)
     _check_ranges(config)
+    _check_training(config)
     _check_evaluation(config)
     _check_bounds(config.expect)
     return config
@@ -362,6 +384,20 @@ def _output_activations(config):
     for socket, (_, network) in sockets_of(config).items():
         if socket in IMAGE_SOCKETS and network.get("output_activation") is not None:
             yield socket, network["output_activation"]
+
+
+def _check_training(config):
+    if config.train.gif and not config.train.sample_every:
+        raise ConfigError(
+            "train.gif: joins the grids of samples; set train.sample_every to 1 or more"
+        )
+    signature = signatures.families()[config.model.family]
+    from_noise = "generator" in signature.sockets and "latent_dim" in signature.options
+    if config.train.collapse_monitor is not None and not from_noise:
+        raise ConfigError(
+            "train.collapse_monitor: watches a family with a generator of noise, got model.family "
+            f"= {config.model.family!r}; leave it out"
+        )
 
 
 def _check_evaluation(config):
