@@ -82,7 +82,9 @@ def train(
     recipe = files.read(config, overrides)
     folder = files.run_folder(recipe, out)
     files.check_run_folder(folder, resume=resume, overwrite=overwrite)
-    model, splits = build.build(recipe)
+    splits = build.load_data(recipe)
+    resumed = resume and (folder / "checkpoint" / "position.json").exists()
+    model = build.build_model(recipe, splits.train, resumed=resumed)
     section = recipe.config.train
     batches = build.batches(recipe, splits.train)
     validation = splits.validation and splits.validation.batches(

@@ -181,6 +181,8 @@ class Train(Section):
     steps_per_execution: PositiveInt = 1
     drop_last: bool = False
     start: Literal["mean"] | None = None  # at what the decoder's output bias begins
+    start_from: str | None = None  # a run, whose networks' weights these begin with
+    freeze: dict[str, PositiveInt] = {}  # how many of a network's first layers do not learn
     checkpoint_every: PositiveInt | None = None  # steps; besides each minute and each epoch
     sample_every: NonNegativeInt = 1  # epochs
     gif: bool = False  # of the samples' grids, once the run has ended
@@ -391,7 +393,13 @@ def _check_training(config):
         raise ConfigError(
             "train.gif: joins the grids of samples; set train.sample_every to 1 or more"
         )
+    if config.train.start is not None and config.train.start_from is not None:
+        raise ConfigError(
+            "train.start_from: the run's weights replace train.start; give one of them"
+        )
     signature = signatures.families()[config.model.family]
+    for socket in config.train.freeze:
+        look_up("train.freeze", socket, signature.sockets)
     from_noise = "generator" in signature.sockets and "latent_dim" in signature.options
     if config.train.collapse_monitor is not None and not from_noise:
         raise ConfigError(
