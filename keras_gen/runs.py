@@ -4,7 +4,7 @@
 config.toml      the config as run, overrides in
 versions.json    what it was run with
 history.csv      one row an epoch
-samples/         one grid of samples every few epochs
+samples/         one grid of samples every few epochs; training.gif of them all on request
 checkpoint/      position.json, and the file of arrays that it names
 model.keras      the trained model, once the run is finished
 ```
@@ -38,7 +38,7 @@ from keras_gen.checkpoints import (
 )
 
 # What a config may change when its run is resumed.
-FREE_TO_CHANGE = (("train", "epochs"), ("train", "backend"), ("backend",))
+FREE_TO_CHANGE = (("train", "epochs"), ("train", "gif"), ("train", "backend"), ("backend",))
 # Keras' own callbacks with a memory, and the attributes that are that memory.
 MEMORY = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch", "best_weights"),
@@ -82,7 +82,8 @@ def train(
             function of its settable `epoch` and of `start_batch` plus the index.
         folder: The run's folder: new or empty, or with `resume` that of a run.
         epochs: Passes over the data in all, those before a resumption included.
-        config_text: The TOML kept as `config.toml`; with `resume`, only its epochs may differ.
+        config_text: The TOML kept as `config.toml`; with `resume`, only its epochs and its gif
+            may differ.
         validation: What `fit` takes as `validation_data`.
         sample_every: Epochs between two grids of samples; 0 for none. Models of anything but
             images and signals write none.
@@ -433,7 +434,7 @@ def _check_config(path, text):
         if old.get(key) != new.get(key) and key not in FREE_TO_CHANGE:
             raise RunError(
                 f"{path}: {'.'.join(key)} was {old.get(key)!r}, now {new.get(key)!r}; a resumed "
-                "run may change train.epochs only: start another run with --out"
+                "run may change train.epochs and train.gif only: start another run with --out"
             )
 
 

@@ -128,6 +128,11 @@ def tells(line, *words):
         ("model.likelihood=poisson", ("model", "'bernoulli' or 'gaussian'", "'poisson'")),
         ("model.encoder.activation=rleu", ("model.encoder", "activation", "'rleu'")),
         ("model.encoder.dropout=1.5", ("model.encoder", "dropout", "[0, 1)", "1.5")),
+        ("train.gif=1", ("train.gif", "true or false", "1")),
+        ("train.collapse_monitor=true", ("collapse_monitor", "a generator of noise", "'vae'")),
+        ("train.collapse_monitor=3", ("train.collapse_monitor", "a table", "3")),
+        ("train.collapse_monitor.evry=2", ("collapse_monitor.evry", "did you mean 'every'")),
+        ("train.collapse_monitor.patience=0", ("collapse_monitor.patience", "more than 0", "0")),
         ("train.epochs", ("--set", "section.key=value", "'train.epochs'")),
         ("=3", ("--set", "section.key=value", "'=3'")),
         ("train.epochs.deep=3", ("train.epochs.deep", "not a table")),
@@ -136,6 +141,12 @@ def tells(line, *words):
 def test_a_key_that_is_wrong_is_named_with_what_was_expected(place, override, words):
     line = refused("train", "vae.toml", "--out", "new", "--set", override, leaves=place)
     tells(line, "vae", *words)
+
+
+def test_a_gif_needs_grids_of_samples(place):
+    overrides = ("--set", "train.gif=true", "--set", "train.sample_every=0")
+    line = refused("train", "vae.toml", "--out", "new", *overrides, leaves=place)
+    tells(line, "train.gif", "train.sample_every")
 
 
 def test_the_range_of_a_generators_tanh_must_be_the_datas(place):

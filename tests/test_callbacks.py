@@ -15,6 +15,7 @@ from keras_gen.callbacks import (
     TranslationGrid,
     TraversalGrid,
     replacing,
+    save_gif,
     save_grid,
 )
 
@@ -100,6 +101,19 @@ def test_sample_grids_every_second_epoch_show_the_same_noise(tmp_path):
     written = sorted(path.name for path in (tmp_path / "samples").iterdir())
     assert written == ["epoch_0002.png", "epoch_0004.png"]
     assert read(tmp_path / "latest.png").shape == (3 * 66 - 2, 3 * 66 - 2, 3)
+
+
+def test_a_sample_grid_is_of_the_same_noise_whatever_was_drawn_between(tmp_path):
+    grid = SampleGrid(tmp_path, count=9, value_range=(-1, 1))
+    grid.set_model(toy_gan())
+    pictures = []
+    for name in ("first", "second"):
+        grid.write(tmp_path / f"{name}.png")
+        pictures.append(read(tmp_path / f"{name}.png"))
+        grid.model.normal((5,))
+        grid.model.sample(3)
+    np.testing.assert_array_equal(*pictures)
+    assert len(np.unique(pictures[0])) > 10
 
 
 def test_a_conditional_grid_has_one_column_a_class(tmp_path):
@@ -199,6 +213,30 @@ def test_a_traversal_grid_has_a_row_for_each_latent(tmp_path):
     assert pixels[0, [0, 66, 132], 0].tolist() == [0, 128, 255]
     assert pixels[-1, [63, 129, 195], 0].tolist() == [0, 128, 255]
     assert (pixels[66 + 8 : 66 + 56, :64] == 0).all()
+
+
+def test_a_gif_shows_each_picture_in_its_turn_and_the_last_one_longer(tmp_path):
+    levels = (0, 100, 255)
+    for i, level in enumerate(levels):
+        save_grid(np.full((1, 64, 64, 1), level / 255), tmp_path / f"{i}.png")
+    paths = [tmp_path / f"{i}.png" for i in range(3)]
+    save_gif(paths, tmp_path / "all.gif", seconds=0.1, last_seconds=1.5)
+    with Image.open(tmp_path / "all.gif") as gif:
+        assert gif.n_frames == 3 and gif.info["loop"] == 0
+        for i, (level, duration) in enumerate(zip(levels, (100, 100, 1500), strict=True)):
+            gif.seek(i)
+            assert (np.asarray(gif.convert("RGB")) == level).all()
+            assert gif.info["duration"] == duration
+
+
+def test_a_gif_of_nothing_or_of_several_sizes_is_refused(tmp_path):
+    for side in (64, 65):
+        save_grid(np.zeros((1, side, side, 1)), tmp_path / f"{side}.png")
+    paths = [tmp_path / f"{side}.png" for side in (64, 65)]
+    for wrong in ([], paths):
+        with pytest.raises(ValueError, match="paths: expected pictures of one size"):
+            save_gif(wrong, tmp_path / "all.gif")
+    assert not (tmp_path / "all.gif").exists()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):

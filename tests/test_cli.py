@@ -137,6 +137,38 @@ def test_resume_goes_on_and_ends_where_an_uninterrupted_run_does(place):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_run_that_was_resumed_ends_with_a_gif_of_all_its_epochs(place):
+    once = ("train", "tiny.toml", "--out", "run", "--quiet", "--set")
+    ran(*once, "train.epochs=1")
+    gif = place / "run" / "samples" / "training.gif"
+    assert not gif.exists()
+    ran(*once, "train.epochs=3", "--set", "train.gif=true", "--resume")
+    with Image.open(gif) as moving:
+        assert moving.n_frames == 3
+        for epoch in range(3):
+            moving.seek(epoch)
+            picture = pixels(gif.with_name(f"epoch_{epoch + 1:04d}.png")).astype(int)
+            # 256 colours a frame: the grey levels of a grid, exactly.
+            np.testing.assert_array_equal(np.asarray(moving.convert("RGB")), picture)
+    gif.unlink()
+    ran(*once, "train.epochs=3", "--set", "train.gif=true", "--resume")  # it is finished
+    assert gif.exists()
+
+
+@pytest.mark.parametrize("wanted, columns", [("true", True), ("false", False)])
+def test_a_collapse_monitor_writes_its_numbers_to_the_history(place, wanted, columns):
+    options = [
+        *("train.epochs=2", "model.generator.units=[8]", "model.discriminator.units=[8]"),
+        *("train.batch_size=750", "train.jit_compile=false", "train.sample_every=0"),
+        f"train.collapse_monitor={wanted}",
+    ]
+    options = [part for option in options for part in ("--set", option)]
+    ran("train", "gan_digits", *options, "--out", "watched", "--quiet")
+    header, *rows = (place / "watched" / "history.csv").read_text().splitlines()
+    assert ("diversity" in header.split(",")) == columns
+    assert ("duplicates" in header.split(",")) == columns and len(rows) == 2
+
+
 def test_overwrite_replaces_a_run(place):
     (place / "runs" / "tiny" / "stray.txt").write_text("old")
     options = ("--overwrite", "--quiet", "--set", "train.epochs=1")

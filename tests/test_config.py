@@ -11,6 +11,7 @@ import pytest
 
 import keras_gen
 from keras_gen import config, models, networks
+from keras_gen.callbacks import CollapseMonitor
 from keras_gen.config import build, files, schema, signatures
 
 TINY = """
@@ -288,6 +289,16 @@ def test_compile_options_reach_the_model(tiny):
     assert model.jit_compile is False
     assert isinstance(model.optimizer.only_optimizer, keras.optimizers.AdamW)
     assert model.optimizer.only_optimizer.beta_1 == 0.25
+
+
+def test_a_collapse_monitor_is_by_default_what_the_callback_is_by_default():
+    section = config.read(
+        "gan_digits", ["train.collapse_monitor=true"]
+    ).config.train.collapse_monitor
+    parameters = inspect.signature(CollapseMonitor.__init__).parameters
+    options = section.model_dump(exclude={"samples"})
+    assert options == {name: parameters[name].default for name in options}
+    assert config.read("gan_digits").config.train.collapse_monitor is None
 
 
 def test_batches_are_those_of_train(tiny):

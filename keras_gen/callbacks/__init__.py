@@ -1,15 +1,17 @@
-"""Callbacks: what is made every few epochs: grids of pictures, and learning rates of one player."""
+"""Callbacks: what is made or watched every few epochs: pictures, learning rates, collapse."""
 
+from keras_gen.callbacks.collapse import CollapseMonitor
 from keras_gen.callbacks.grids import (
     ReconstructionGrid,
     SampleGrid,
     TranslationGrid,
     TraversalGrid,
 )
-from keras_gen.callbacks.pictures import grid, replacing, save_grid
+from keras_gen.callbacks.pictures import grid, replacing, save_gif, save_grid
 from keras_gen.callbacks.rates import LearningRate, ReduceOnPlateau
 
 __all__ = [
+    "CollapseMonitor",
     "LearningRate",
     "ReconstructionGrid",
     "ReduceOnPlateau",
@@ -18,5 +20,6 @@ __all__ = [
     "TraversalGrid",
     "grid",
     "replacing",
+    "save_gif",
     "save_grid",
 ]

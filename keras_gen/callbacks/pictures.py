@@ -156,3 +156,33 @@ def save_grid(images, path, columns=None, value_range=(0.0, 1.0)):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         picture.save(file, format="PNG")
+
+
+def save_gif(paths, out, seconds=0.2, last_seconds=2.0):
+    """Join pictures to one moving picture, which begins again at its end.
+
+    Args:
+        paths: Picture files of one size, in their order.
+        out: The `.gif` file to write, replaced whole if it exists.
+        seconds: How long each is shown.
+        last_seconds: How long the last one is.
+
+    Raises:
+        ValueError: There are no pictures, or they differ in size.
+        OSError: A file cannot be read or written; an old one is intact.
+    """
+    from PIL import Image
+
+    frames = []
+    for path in paths:
+        with Image.open(path) as picture:
+            frames.append(picture.convert("RGB"))
+    sizes = {frame.size for frame in frames}
+    if len(sizes) != 1:
+        raise ValueError(f"paths: expected pictures of one size; got sizes {sorted(sizes)}.")
+    durations = [round(1000 * seconds)] * (len(frames) - 1) + [round(1000 * last_seconds)]
+    with replacing(out) as file:
+        first, *others = frames
+        first.save(
+            file, format="GIF", save_all=True, append_images=others, duration=durations, loop=0
+        )

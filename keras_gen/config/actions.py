@@ -84,7 +84,9 @@ def train(
     recipe = files.read(config, overrides)
     folder = files.run_folder(recipe, out)
     files.check_run_folder(folder, resume=resume, overwrite=overwrite)
-    model, splits = build.build(recipe)
+    splits = build.load_data(recipe)
+    resumed = resume and (folder / "checkpoint" / "position.json").exists()
+    model = build.build_model(recipe, splits.train, resumed=resumed)
     section = recipe.config.train
     batches = build.batches(recipe, splits.train)
     validation = splits.validation and splits.validation.batches(
@@ -104,10 +106,14 @@ def train(
         pairs=_shown_pairs(recipe, splits.test),
         checkpoint_every=section.checkpoint_every,
         resume=resume,
-        callbacks=callbacks,
+        callbacks=[*_watchers(recipe, splits.train), *callbacks],
         verbose=verbose,
     )
-    return Run(folder, model, history, _last_picture(recipe, model, splits, folder))
+    picture = _last_picture(recipe, model, splits, folder)
+    if section.gif:
+        grids = sorted(folder.glob("samples/epoch_*.png"), key=lambda path: (len(path.name), path))
+        pictures.save_gif(grids, folder / "samples" / "training.gif")
+    return Run(folder, model, history, picture)
 
 
 def load(run):
@@ -285,6 +291,16 @@ def _load(folder, recipe):
             "--out"
         )
     return model
+
+
+def _watchers(recipe, dataset):
+    """The callbacks that a recipe asks for."""
+    section = recipe.config.train.collapse_monitor
+    if section is None:
+        return []
+    examples, labels = dataset.arrays(section.samples)
+    options = section.model_dump(exclude={"samples"})
+    return [pictures.CollapseMonitor(examples, labels, **options)]
 
 
 def _measure(recipe, folder, model, splits):

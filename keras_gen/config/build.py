@@ -1,12 +1,13 @@
 """From a checked config to data and a compiled model."""
 
 import contextlib
+import itertools
 import math
 from dataclasses import dataclass
 
 import keras
 
-from keras_gen import data
+from keras_gen import data, runs
 from keras_gen.config import files, schema
 from keras_gen.config.errors import ConfigError
 from keras_gen.models import FAMILIES
@@ -45,11 +46,11 @@ def build(config, overrides=()):
         overrides: texts such as `"model.latent_dim=8"`.
 
     Returns:
-        `(model, data)`: a compiled `GenerativeModel` with the weights that `train.seed` gives,
-        and `Splits`: `model.fit(data.train.batches(64))` trains it.
+        `(model, data)`: a compiled `GenerativeModel` with the weights that `train.seed` gives or
+        `train.start_from` holds, and `Splits`: `model.fit(data.train.batches(64))` trains it.
 
     Raises:
-        ConfigError: the config is wrong, or does not fit the data.
+        ConfigError: the config is wrong, or does not fit the data or the run it starts from.
         DataError: the data is not what it should be.
     """
     recipe = files.read(config, overrides)
@@ -75,18 +76,21 @@ def load_data(recipe):
     return Splits(**{split: data.load(section.source, split, **options) for split in splits})
 
 
-def build_model(recipe, dataset):
+def build_model(recipe, dataset, *, resumed=False):
     """Builds and compiles the model of a recipe for images of one shape.
 
     Args:
         recipe: a `Recipe`.
         dataset: the `keras_gen.data.Dataset` it will be trained on.
+        resumed: whether its weights come from a checkpoint, so that the run it once started from
+            is not needed.
 
     Returns:
         A compiled `GenerativeModel`.
 
     Raises:
-        ConfigError: an option is out of its range, or does not fit the data.
+        ConfigError: an option is out of its range, or does not fit the data or the run that it
+            starts from.
     """
     config = recipe.config
     family = FAMILIES[config.model.family]
@@ -104,6 +108,9 @@ def build_model(recipe, dataset):
                 settings["num_classes"] = _classes(settings["num_classes"], dataset, recipe.name)
             with _blaming(f"{recipe.name}: model.{socket}"):
                 networks[socket] = BUILDERS[network](*shapes[socket], **settings, name=socket)
+        for socket, count in config.train.freeze.items():
+            with _blaming(f"{recipe.name}: train.freeze.{socket}"):
+                _freeze(networks[socket], count)
         with _blaming(f"{recipe.name}: model"):
             model = family(**networks, **options, seed=config.train.seed, name=config.model.family)
         with _blaming(f"{recipe.name}: train"):
@@ -119,7 +126,49 @@ def build_model(recipe, dataset):
                 examples, _ = dataset.arrays(limit=10_000)  # spread evenly over the split
                 examples = examples.astype("float64")
                 model.start_at(examples.mean(axis=0), examples.std(axis=0))
+    if config.train.start_from is not None and not resumed:
+        with _blaming(f"{recipe.name}: train.start_from"):
+            _take_weights(model, networks, config.train.start_from)
     return model
+
+
+def _freeze(network, count):
+    """Lets the first layers with weights not learn; batch statistics in them stand still too.
+
+    Reference:
+        Mo et al. 2020, "Freeze the Discriminator: a Simple Baseline for Fine-Tuning GANs".
+    """
+    layers = [layer for layer in network.layers if layer.weights]
+    for layer in layers[:count]:
+        layer.trainable = False
+    if not network.trainable_variables:
+        raise ValueError(
+            f"expected fewer than its {len(layers)} layers with weights, so that some of it "
+            f"learns, got {count}"
+        )
+
+
+def _take_weights(model, sockets, run):
+    """Begins with the weights of a run's networks; all of them fit, or none is changed."""
+    folder = files.find_run(run)
+    source = runs.load_model(folder)
+    taken = []
+    for socket in sockets:
+        ours, theirs = getattr(model, socket), getattr(source, socket, None)
+        if theirs is None:
+            raise ValueError(f"{folder}: its {type(source).__name__} has no network {socket!r}")
+        for here, there in itertools.zip_longest(ours.weights, theirs.weights):
+            here, there = (w is not None and f"{w.name} {tuple(w.shape)}" for w in (here, there))
+            if here != there:
+                raise ValueError(
+                    f"{folder}: its {socket} does not fit: where it has {there or 'no weight'}, "
+                    f"[model.{socket}] has {here or 'none'}; give both the same network and shape "
+                    "of images"
+                )
+        taken.append((ours, theirs.get_weights()))
+    for network, weights in taken:
+        network.set_weights(weights)
+    model.restart_averages()
 
 
 def batches(recipe, dataset):

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     FiniteFloat,
@@ -161,6 +162,24 @@ class Lion(Optimizer):
 OPTIMIZERS = {"adam": Adam, "adamw": Adam, "rmsprop": RMSprop, "sgd": SGD, "lion": Lion}
 
 
+class CollapseMonitor(Section):
+    """`[train.collapse_monitor]`, or `true` for all of these; see `keras_gen.callbacks`."""
+
+    every: PositiveInt = 1  # epochs
+    patience: PositiveInt = 3  # checks
+    stop: bool = False
+    samples: typing.Annotated[int, Field(ge=2)] = 128  # and as many training examples
+    seed: NonNegativeInt = 0
+    diversity: NonNegativeFloat = 0.4
+    duplicates: NonNegativeFloat = 0.25
+    confidence: PositiveFloat | None = None
+
+
+def _all_of_it(value):
+    """`true` is a table without entries, `false` is none."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class Train(Section):
     """`[train]`: how long, in what batches, how often something is written."""
 
@@ -172,8 +191,12 @@ class Train(Section):
     steps_per_execution: PositiveInt = 1
     drop_last: bool = False
     start: Literal["mean"] | None = None  # at what the decoder's output bias begins
+    start_from: str | None = None  # a run, whose networks' weights these begin with
+    freeze: dict[str, PositiveInt] = {}  # how many of a network's first layers do not learn
     checkpoint_every: PositiveInt | None = None  # steps; besides each minute and each epoch
     sample_every: NonNegativeInt = 1  # epochs
+    gif: bool = False  # of the samples' grids, once the run has ended
+    collapse_monitor: typing.Annotated[CollapseMonitor | None, BeforeValidator(_all_of_it)] = None
     optimizer: Any
 
 
@@ -230,6 +253,7 @@ def checked(tables):
     _check_source(config.data)
     _check_pairs(config)
     _check_ranges(config)
+    _check_training(config)
     _check_evaluation(config)
     _check_bounds(config.expect)
     return config
@@ -396,6 +420,26 @@ def _output_activations(config):
     for socket, (_, network) in sockets_of(config).items():
         if socket in IMAGE_SOCKETS and network.get("output_activation") is not None:
             yield socket, network["output_activation"]
+
+
+def _check_training(config):
+    if config.train.gif and not config.train.sample_every:
+        raise ConfigError(
+            "train.gif: joins the grids of samples; set train.sample_every to 1 or more"
+        )
+    if config.train.start is not None and config.train.start_from is not None:
+        raise ConfigError(
+            "train.start_from: the run's weights replace train.start; give one of them"
+        )
+    signature = signatures.families()[config.model.family]
+    for socket in config.train.freeze:
+        look_up("train.freeze", socket, signature.sockets)
+    from_noise = "generator" in signature.sockets and "latent_dim" in signature.options
+    if config.train.collapse_monitor is not None and not from_noise:
+        raise ConfigError(
+            "train.collapse_monitor: watches a family with a generator of noise, got model.family "
+            f"= {config.model.family!r}; leave it out"
+        )
 
 
 def _check_evaluation(config):

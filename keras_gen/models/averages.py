@@ -30,6 +30,11 @@ class Averaging:
         self._averages.append((network, average, decay))
         return average
 
+    def restart_averages(self):
+        """Let each average begin again at what its network is now."""
+        for network, average, _ in self._averages:
+            average.set_weights(network.get_weights())
+
     def _update_averages(self):
         for network, average, decay in self._averages:
             for mean, variable in zip(average.variables, network.variables, strict=True):
