@@ -221,6 +221,20 @@ def test_evaluation_moves_nothing_and_repeats(case):
     assert [path for path in moved if "evaluation_calls" not in path] == []
 
 
+def test_the_norms_of_the_players_gradients_are_told_and_move_nothing(case):
+    if not case.from_noise:
+        pytest.skip("watched are families with a generator of noise")
+    model, _, _ = fitted(case)
+    x, labels = case.data(8)
+    before = everything(model)
+    norms = {player: float(norm) for player, norm in model.gradient_norms(x, labels).items()}
+    assert set(norms) == set(model.optimizer)
+    assert all(np.isfinite(norm) and norm > 0 for norm in norms.values())
+    after = everything(model)
+    moved = [path for path in before if not np.array_equal(before[path], after[path])]
+    assert [path for path in moved if "evaluation_calls" not in path] == []
+
+
 def test_samples_have_the_shape_and_range_of_the_data_and_repeat(case):
     model, _, _ = fitted(case)
     before = everything(model)

@@ -319,6 +319,22 @@ def test_the_relativistic_generator_is_judged_beside_the_data():
         assert number(logs[f"{player}_loss"]) == pytest.approx(np.log(2), rel=1e-6)
 
 
+def test_the_norms_of_the_gradients():
+    """Wasserstein, `D(x) = a x + c` and `G(z) = g`: `|mean(x) - g|`, and `|a|` of the generator's
+    bias beside `|a| |mean(z)|` of its kernel."""
+    a, g = np.array([0.5, -1.0]), np.array([2.0, 3.0])
+    model = GAN(
+        constant(3, g), linear(a[:, None], [0.25]), latent_dim=3, adversarial_loss="wasserstein"
+    )
+    noise = np.array([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]], "float32")
+    model.draw_noise = lambda x: ops.convert_to_tensor(noise)
+    x = np.array([[1.0, 4.0], [3.0, -1.0]], "float32")
+    norms = compiled(model).gradient_norms(x)
+    assert number(norms["discriminator"]) == pytest.approx(np.linalg.norm(x.mean(0) - g), rel=1e-5)
+    expected = np.linalg.norm(a) * np.sqrt(1 + np.square(noise.mean(0)).sum())
+    assert number(norms["generator"]) == pytest.approx(expected, rel=1e-5)
+
+
 # -- What the discriminator is shown --------------------------------------------------------------
 
 

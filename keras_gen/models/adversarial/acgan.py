@@ -115,11 +115,18 @@ class ACGAN(FromNoise, Penalized, GenerativeModel):
         return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
 
     def test_step(self, data):
-        real, labels = self.unpack(data)
-        noise, places = self.draw_noise(real), self.draw_places(real)
-        d_loss, terms = self.discriminator_objective(real, noise, places, labels, False)
-        g_loss = self.generator_objective(real, noise, labels, False)
+        objectives = self.objectives(*self.unpack(data))
+        (d_loss, terms), (g_loss, _) = (objective() for objective in objectives.values())
         return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
+
+    def objectives(self, real, labels):
+        noise, places = self.draw_noise(real), self.draw_places(real)
+        return {
+            "discriminator": lambda: self.discriminator_objective(
+                real, noise, places, labels, False
+            ),
+            "generator": lambda: (self.generator_objective(real, noise, labels, False), {}),
+        }
 
     def discriminator_objective(self, real, noise, places, labels, training):
         """The discriminator's loss; its scores, L_C and the shares of right classes beside it."""

@@ -105,10 +105,16 @@ class BEGAN(FromNoise, GenerativeModel):
         return logs
 
     def test_step(self, data):
-        real, _ = self.unpack(data)
+        objectives = self.objectives(*self.unpack(data))
+        (d_loss, real_error), (g_loss, _) = (objective() for objective in objectives.values())
+        return self.log_errors(d_loss, real_error, g_loss)
+
+    def objectives(self, real, labels):
         noise, fresh = self.draw_noise(real), self.draw_noise(real)
-        d_loss, real_error = self.discriminator_objective(real, noise, False)
-        return self.log_errors(d_loss, real_error, self.generator_objective(fresh, False))
+        return {
+            "discriminator": lambda: self.discriminator_objective(real, noise, False),
+            "generator": lambda: (self.generator_objective(fresh, False), {}),
+        }
 
     def log_errors(self, d_loss, real_error, g_loss):
         """Every term of a step, the measure of convergence among them."""

@@ -2,6 +2,7 @@
 
 from keras import ops
 
+from keras_gen import engine
 from keras_gen.models.averages import standing_statistics
 
 
@@ -35,6 +36,37 @@ class FromNoise:
     def generate(self, noise, labels=None, training=False):
         """Examples `(batch, height, width, channels)` from noise `(batch, latent_dim)`."""
         return self.generator(self.condition(noise, labels), training=training)
+
+    def objectives(self, real, labels):
+        """What each player minimizes on a batch, with noise of its own, as in evaluation.
+
+        Args:
+            real: `(batch, ...)` examples.
+            labels: int32 `(batch,)`, or `None`.
+
+        Returns:
+            `{player: function without arguments -> (loss, aux)}`.
+        """
+        raise NotImplementedError
+
+    def gradient_norms(self, x, labels=None):
+        """The norm of each player's gradient on examples, as in evaluation; nothing moves.
+
+        Args:
+            x: `(batch, ...)` examples.
+            labels: Of a conditional model, `(batch,)`.
+
+        Returns:
+            `{player: float32 scalar}`.
+        """
+        with self._attending(training=False):
+            real, labels = self.unpack((x, labels) if labels is not None else x)
+            norms = {}
+            for player, objective in self.objectives(real, labels).items():
+                _, gradients = engine.value_and_grad(objective, self.player_variables(player))
+                squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
+                norms[player] = ops.sqrt(sum(squares))
+            return norms
 
     @property
     def sampling_generator(self):

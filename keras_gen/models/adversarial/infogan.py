@@ -122,11 +122,16 @@ class InfoGAN(FromNoise, GenerativeModel):
         return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
 
     def test_step(self, data):
-        real, _ = self.unpack(data)
-        noise = self.draw_noise(real)
-        d_loss, terms = self.discriminator_objective(real, noise, False)
-        g_loss = self.generator_objective(real, noise, False)
+        objectives = self.objectives(*self.unpack(data))
+        (d_loss, terms), (g_loss, _) = (objective() for objective in objectives.values())
         return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
+
+    def objectives(self, real, labels):
+        noise = self.draw_noise(real)
+        return {
+            "discriminator": lambda: self.discriminator_objective(real, noise, False),
+            "generator": lambda: (self.generator_objective(real, noise, False), {}),
+        }
 
     def prior_noise(self, stream, count, truncation=None):
         """z and a code: `(count, latent_dim + sum(categories) + continuous)`."""
