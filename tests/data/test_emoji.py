@@ -87,6 +87,16 @@ def test_variants_and_copies_stand_in_one_split(tmp_path):
     assert places[3, 0] == places[7, 1], "joined by the copy"
 
 
+def test_pictures_are_cropped_once(tmp_path):
+    path = pack(tmp_path / "e.tgz", contents())
+    cropped = data.load(f"emoji:{path}", crop=48, size=24).images()
+    images = data.load(f"emoji:{path}").images()[:, 8:56, 8:56]
+    assert cropped.shape == (len(images), 24, 24, 3)
+    np.testing.assert_allclose(cropped.mean(axis=(1, 2)), images.mean(axis=(1, 2)), atol=0.02)
+    with pytest.raises(DataError, match=r"^crop: \(65, 65\) is more than a picture of 64x64"):
+        data.load(f"emoji:{path}", crop=65)
+
+
 def test_an_unpacked_package_is_the_same(tmp_path):
     files = contents()
     packed = data.load(f"emoji:{pack(tmp_path / 'e.tgz', files)}", size=16, channels=1)

@@ -98,6 +98,8 @@ class Package:
             try:
                 with Image.open(io.BytesIO(self.files[name])) as image:
                     decoded.append(geometry.picture(image))
+            except DataError:  # a crop that is too large
+                raise
             except (OSError, SyntaxError, ValueError) as error:
                 raise DataError(f"{self.path}: {name}: cannot be decoded ({error})") from error
         return np.stack(decoded)
