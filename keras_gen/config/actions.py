@@ -12,7 +12,7 @@ from keras_gen import callbacks as pictures
 from keras_gen import evaluation, runs
 from keras_gen.config import build, files
 from keras_gen.config.errors import ConfigError, look_up
-from keras_gen.data import is_sound, write_sounds
+from keras_gen.data import is_sound, kind_of, write_sounds, write_table
 from keras_gen.models import FAMILIES
 
 # What each format needs on each backend, besides the backend.
@@ -166,15 +166,15 @@ def compare(recipe, run):
 
 
 def sample(run, *, count=64, seed=0, labels=None, out=None):
-    """Writes samples of a trained run: a picture of them all, or sounds one after the other.
+    """Writes samples of a trained run: a picture of them all, sounds in turn, or rows of a table.
 
     Args:
         run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
         count: number of samples.
         seed: the same samples each time.
         labels: classes of a conditional model, repeated in turn; all where None.
-        out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file;
-            `samples.png` in the run's folder where None.
+        out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file, of one on vectors
+            a `.csv` file; `samples.png` in the run's folder where None.
 
     Returns:
         The `Path` that was written.
@@ -182,18 +182,21 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
     Raises:
         ConfigError: there is no such run, a label is not one of its classes, or `out` is not such
             a file.
-        DataError: the sounds, whose loudness and rate are those of the samples, are gone.
+        DataError: the data, whose units are those of sounds and of rows, are gone.
         RunError: the run is not finished, or its model is damaged.
     """
     folder = files.find_run(run)
     recipe = files.read(folder / "config.toml")
     out = folder / "samples.png" if out is None else Path(out)
-    heard = out.suffix.lower() == ".wav" and is_sound(recipe.config.data.source)
-    if not heard and out.suffix.lower() != ".png":
+    source, suffix = recipe.config.data.source, out.suffix.lower()
+    heard = suffix == ".wav" and is_sound(source)
+    listed = suffix == ".csv" and kind_of(source) == "vectors"
+    if not heard and not listed and suffix != ".png":
         raise ConfigError(
-            f"--out: expected a .png file, or of a run on sound:<path> a .wav file, got {out}"
+            "--out: expected a .png file, or of a run on sound:<path> a .wav file, of one on "
+            f"vectors a .csv file, got {out}"
         )
-    like = build.load_data(recipe).train if heard else None
+    like = build.load_data(recipe).train if heard or listed else None
     model = _load(folder, recipe)
     classes = getattr(model, "num_classes", None)
     _check_labels(labels, classes, folder)
@@ -202,11 +205,14 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
     if like is None:
         pictures.save_grid(examples, out, columns, recipe.config.data.pixel_range)
         return out
-    mean, deviation = like.standard
-    sounds = keras.ops.convert_to_numpy(examples) * deviation + mean
+    mean, deviation = like.standard or (0.0, 1.0)
+    examples = keras.ops.convert_to_numpy(examples) * deviation + mean
     out.parent.mkdir(parents=True, exist_ok=True)
     with pictures.replacing(out) as file:
-        write_sounds(file, sounds, like.rate)
+        if heard:
+            write_sounds(file, examples, like.rate)
+        else:
+            write_table(file, examples, like.columns)
     return out
 
 
