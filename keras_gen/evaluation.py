@@ -339,8 +339,8 @@ def stacked_mode_coverage(trial):
     `metrics.covers` says so.
 
     The other rows are stacks of three drawn from a pool of digits: of a Gaussian fitted to the
-    training digits, of independent pixels, of ten training digits, one a class, and of digits held
-    out, which nothing was trained on.
+    training digits, of independent pixels, of ten training digits, the first of each class that is
+    accepted, and of digits held out, which nothing was trained on.
     """
     from keras_gen import metrics
 
@@ -348,11 +348,12 @@ def stacked_mode_coverage(trial):
     seen, held_out = (trial.in_unit_range(part.images()) for part in (modes.seen, modes.held_out))
     real, others = held_out[::2], held_out[1::2]
     reference = judge.features(real)
-    _, firsts = np.unique(modes.seen.labels(), return_index=True)
+    taken_for = judge.classify(seen)
+    _, firsts = np.unique(taken_for[taken_for >= 0], return_index=True)
     pools = {
         "_of_gaussian": metrics.fitted_gaussian_samples(seen, POOL, trial.seed, (0.0, 1.0)),
         "_of_independent_pixels": metrics.independent_pixels_samples(seen, POOL, trial.seed),
-        "_of_ten_images": seen[firsts],
+        "_of_ten_images": seen[taken_for >= 0][firsts],
         "_of_held_out": others,
     }
     results = {"accuracy": judge.accuracy(held_out, modes.held_out.labels())}

@@ -159,6 +159,39 @@ def test_what_does_not_go_with_a_series(place, override, words):
     tells(refused("train", "vae_sp500", "--set", override), *words)
 
 
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.value_range=[0,1]", ("data.value_range", "only images", "ring holds vectors")),
+        ("data.augment.flip=true", ("data.augment", "ring holds vectors")),
+        ("data.size=8", ("data.size", "vectors have none")),
+        ("model.generator.output_activation='tanh'", ("model.generator", "vectors of real")),
+        ("evaluate.metrics=['class_shares']", ("class_shares", "images", "ring")),
+        ("evaluate.metrics=['stylized_facts']", ("stylized_facts", "signals", "ring")),
+        (
+            "evaluate.metrics=['stacked_mode_coverage']",
+            ("evaluate.metrics", "'stacked_mode_coverage'", "'stacked_digits'", "got 'ring'"),
+        ),
+        ("data.source='table:a.csv'", ("'mode_coverage'", "'ring' or 'grid'", "'table:a.csv'")),
+        ("data.source='grids'", ("data.source", "did you mean 'grid'")),
+        ("data.source='ring:3'", ("data.source", "expected 'ring', got 'ring:3'")),
+        ("model.discriminator.network='conv_encoder'", ("unknown key", "units")),
+    ],
+)
+def test_what_does_not_go_with_vectors(place, override, words):
+    tells(refused("train", "gan_ring", "--set", override), *words)
+
+
+def test_convolutions_of_vectors_are_refused(place):
+    line = refused(
+        "train",
+        "gan_ring",
+        "--set",
+        "model.discriminator={network='conv_encoder',width=4}",
+    )
+    tells(line, "model.discriminator", "(2,)")
+
+
 def test_a_family_that_is_bernoulli_needs_pixels_in_the_unit_range(place):
     line = refused("train", "iwae_digits", "--set", "data.value_range=[-1,1]")
     tells(line, "data.value_range", "Bernoulli", "[-1.0, 1.0]")

@@ -12,7 +12,7 @@ SMALLEST_CELL = 64  # pixels: images with shorter sides are enlarged by a whole 
 GAP = 2  # pixels between two images of a grid
 GAP_GREY = 64
 PLOT_HEIGHT, PLOT_WIDTH = 64, 128  # pixels of one signal's picture
-PLANE_SIDE = 256  # pixels of a picture of points
+PLANE_SIDE = 256  # pixels of a picture of points, each a dot of 2 x 2
 COLOURS = ("black", "red", "blue", "green")  # of a signal's channels, in turn
 ZERO_LINE = (200, 200, 200)
 
@@ -131,15 +131,15 @@ def points(vectors):
         draw = ImageDraw.Draw(picture)
         if len(pair):
             low, high = pair.min(axis=0), pair.max(axis=0)
-            scale = (PLANE_SIDE - 1) / ((high - low).max() or 1.0)
-            # The shorter axis is drawn in the middle.
-            low = (low + high) / 2 - (PLANE_SIDE - 1) / scale / 2
-            x0, y0 = -low * scale
-            draw.line([(x0, 0), (x0, PLANE_SIDE)], fill=ZERO_LINE)
-            draw.line([(0, PLANE_SIDE - 1 - y0), (PLANE_SIDE, PLANE_SIDE - 1 - y0)], fill=ZERO_LINE)
-            places = np.rint((pair - low) * scale)
-            places[:, 1] = PLANE_SIDE - 1 - places[:, 1]
-            draw.point([tuple(place) for place in places], fill=COLOURS[0])
+            scale = (PLANE_SIDE - 2) / ((high - low).max() or 1.0)
+            middle = (low + high) / 2  # the shorter axis is drawn in the middle too
+            places = np.append(pair, [[0.0, 0.0]], axis=0) - middle
+            places = np.rint(places * (scale, -scale) + (PLANE_SIDE - 2) / 2)
+            x, y = places[-1]
+            draw.line([(x, 0), (x, PLANE_SIDE)], fill=ZERO_LINE)
+            draw.line([(0, y), (PLANE_SIDE, y)], fill=ZERO_LINE)
+            for x, y in places[:-1]:
+                draw.rectangle([x, y, x + 1, y + 1], fill=COLOURS[0])
         pictures.append(np.asarray(picture, "float32") / 255.0)
     return np.stack(pictures)
 

@@ -212,7 +212,7 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
         if heard:
             write_sounds(file, examples, like.rate)
         else:
-            write_table(file, examples, like.columns)
+            _write_rows(file, examples.tolist(), like, model.sampling_labels(count, labels), recipe)
     return out
 
 
@@ -311,6 +311,17 @@ def _verdicts(recipe, name, bound, results):
         met = value <= number if words == "at most" else value >= number
         told = f"{words} {number:.6g}" + (f" ({limit})" if isinstance(limit, str) else "")
         yield Verdict(name, value, told, met)
+
+
+def _write_rows(file, rows, like, labels, recipe):
+    """Rows in the data's own units, their class behind them where the model was given one."""
+    columns = [*like.columns]
+    if labels is not None:
+        names = like.class_names or range(like.num_classes)
+        labels = keras.ops.convert_to_numpy(labels)
+        rows = [[*row, names[label]] for row, label in zip(rows, labels, strict=True)]
+        columns.append(recipe.config.data.label_key or "label")
+    write_table(file, rows, columns)
 
 
 def _check_labels(labels, classes, folder):

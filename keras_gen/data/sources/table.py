@@ -40,12 +40,13 @@ def load(request):
     digests = [row.tobytes() + e.encode() for row, e in zip(numbers, entries, strict=True)]
     parts = ["train"] * len(numbers)
     chosen, trained_on = (request.members(parts, digests, part) for part in (split, "train"))
-    mean, deviation = numbers[trained_on].mean(axis=0), numbers[trained_on].std(axis=0)
-    if not deviation.all():
-        raise DataError(
-            f"{path}: column {names[int(np.argmin(deviation))]!r} is the same in every training "
-            "row; leave it out"
-        )
+    train = numbers[trained_on]
+    for name, lowest, highest in zip(names, train.min(axis=0), train.max(axis=0), strict=True):
+        if lowest == highest:
+            raise DataError(
+                f"{path}: column {name!r} is the same in every training row; leave it out"
+            )
+    mean, deviation = train.mean(axis=0), train.std(axis=0)
     labelled = request.label_key is not None
     return Dataset(
         request.name,
@@ -97,14 +98,15 @@ def write(file, rows, names):
 
     Args:
         file: open for writing bytes.
-        rows: float `(count, columns)`.
+        rows: lists of floats and texts, one a column.
         names: of the columns.
     """
-    with io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True) as text:
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(names)
-        writer.writerows([f"{number:.7g}" for number in row] for row in rows)
-        text.detach()  # the file stays open: whoever opened it closes it
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for row in rows:  # seven digits: all that float32 has
+        writer.writerow(f"{cell:.7g}" if isinstance(cell, float) else cell for cell in row)
+    file.write(text.getvalue().encode("utf-8"))
 
 
 def _order(entry):
