@@ -14,6 +14,7 @@ import numpy as np
 BATCH = 500  # images at a time
 LEAST_SHOWN = 75_000  # images a classifier is shown: small sets are passed more often
 MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
+POOL = 10_000  # digits that stacks without a model are drawn from
 
 
 class Trial:
@@ -79,27 +80,51 @@ class Trial:
         from keras_gen import metrics
 
         train = self.data.train
+        images, labels = self._labelled(train)
+        classifier = metrics.Classifier(train.shape, train.num_classes, name=_named(train, "cnn"))
+        epochs = max(5, LEAST_SHOWN // len(images))
+        return classifier.fit(images, labels, epochs=epochs)
+
+    @functools.cached_property
+    def judge(self):
+        """A classifier that rejects: trained as `classifier`, or on images the data keep for it."""
+        from keras_gen import metrics
+
+        parts = self.data.train.modes
+        train = self.data.train if parts is None else parts.judging
+        images, labels = self._labelled(train)
+        name = _named(train, "judge")
+        judge = metrics.RejectingClassifier(train.shape, train.num_classes, name=name)
+        return judge.fit(images, labels)
+
+    def _labelled(self, train):
+        """Images to train a classifier on, in [0, 1], and their labels."""
         if train.num_classes is None:
             raise ValueError(
                 f"evaluate.metrics: a classifier needs labels, {train.name} has none; take "
                 "metrics that need none"
             )
-        name = re.sub(r"\W+", "_", train.name) + "_cnn"
         images, labels = train.arrays(limit=MOST_NUMBERS // int(np.prod(train.shape)))
-        classifier = metrics.Classifier(train.shape, train.num_classes, name=name)
-        epochs = max(5, LEAST_SHOWN // len(images))
-        return classifier.fit(self.in_unit_range(images), labels, epochs=epochs)
+        return self.in_unit_range(images), labels
 
     def generate(self, count):
         """Samples of the model, images in [0, 1]: the same for the same seed."""
-        sizes = [BATCH] * (count // BATCH) + [count % BATCH] * (count % BATCH > 0)
-        parts = [
-            as_array(self.model.sample(size, seed=self.seed + i)) for i, size in enumerate(sizes)
-        ]
-        samples = np.concatenate(parts)
-        if self.data.train.value_range is None:
-            return samples
-        return np.clip(self.in_unit_range(samples), 0.0, 1.0)
+        return np.concatenate(list(self.parts(count)))
+
+    def parts(self, count):
+        """What `generate` makes, some samples at a time."""
+        for part, start in enumerate(range(0, count, BATCH)):
+            size = min(BATCH, count - start)
+            samples = as_array(self.model.sample(size, seed=self.seed + part))
+            if self.in_reals:
+                yield samples
+            else:
+                yield np.clip(self.in_unit_range(samples), 0.0, 1.0)
+
+    @property
+    def in_reals(self):
+        """Whether the data are any real numbers: signals or vectors, and not images."""
+        return self.data.train.value_range is None
 
     def pairs(self, split):
         """Inputs and targets of a split of pairs, in the data's range, some at a time."""
@@ -109,8 +134,8 @@ class Trial:
             yield np.split(images, [dataset.input_channels], axis=-1)
 
     def in_unit_range(self, images):
-        """Images of the data's range, brought to [0, 1]; signals as they are."""
-        if self.data.train.value_range is None:
+        """Images of the data's range, brought to [0, 1]; signals and vectors as they are."""
+        if self.in_reals:
             return images
         low, high = self.data.train.value_range
         return images if (low, high) == (0, 1) else (images - low) / (high - low)
@@ -147,9 +172,10 @@ def loss(trial):
 
 
 def reconstruction_error(trial):
-    """Squared error of rebuilt test images, pixels in [0, 1], summed over an image or a signal.
+    """Squared error of rebuilt test images, pixels in [0, 1], summed over an image.
 
-    Its floor is that of principal components, as many as the code has numbers.
+    Or over a signal or a vector, as they are. Its floor is that of principal components, as many as
+    the code has numbers.
     """
     from keras_gen import metrics
 
@@ -166,7 +192,7 @@ def reconstruction_error(trial):
     size = getattr(trial.model, "latent_dim", None)
     if size is not None:  # a code of several layers has none
         results["reconstruction_error_of_pca"] = metrics.pca_reconstruction_error(
-            trial.train_images, trial.test_images, size
+            trial.train_images, trial.test_images, min(size, int(np.prod(test.shape)))
         )
     return results
 
@@ -232,27 +258,140 @@ def _nats(trial, count, samples):
 def precision_recall(trial):
     """Precision and recall of samples against test images, in the features of a classifier.
 
-    Beside the samples stand those of a Gaussian fitted to the pixels (the floor), and as many
-    other test images (what data itself reaches).
+    Of vectors as they are. Beside the samples stand those of a Gaussian fitted to the pixels (the
+    floor), and as many other test images (what data itself reaches).
     """
+    real, contenders = _contenders(trial)
+    if trial.in_reals:
+        return _scores("", lambda vectors: vectors, real, contenders)
+    return _scores(f"{trial.classifier.name}_", trial.classifier.features, real, contenders)
+
+
+def accepted(trial):
+    """The share of samples that a classifier takes for images of the data, which may reject them.
+
+    It rejects what it is less than 0.9 sure of. Precision and recall are those in its features, the
+    rows beside the samples' those of `precision_recall`; `_accuracy` is the share of all test
+    images whose most probable class is theirs.
+    """
+    judge = trial.judge
+    real, contenders = _contenders(trial)
+    shares = {
+        f"{judge.name}_accepted{suffix}": float((judge.classify(images) >= 0).mean())
+        for suffix, images in contenders.items()
+    }
+    accuracy = judge.accuracy(trial.test_images, trial.data.test.labels())
+    return {
+        f"{judge.name}_accuracy": accuracy,
+        **shares,
+        **_scores(f"{judge.name}_", judge.features, real, contenders),
+    }
+
+
+def _contenders(trial):
+    """Half of the test examples, and who is held against them: `{suffix: examples}`."""
     from keras_gen import metrics
 
     count = min(trial.samples, len(trial.data.test) // 2)
     real, held_out = (trial.test_images[first::2][:count] for first in (0, 1))
-    classifier = trial.classifier
-    gaussian = metrics.fitted_gaussian_samples(trial.train_images, count, trial.seed, (0.0, 1.0))
-    contenders = {
+    limits = None if trial.in_reals else (0.0, 1.0)
+    gaussian = metrics.fitted_gaussian_samples(trial.train_images, count, trial.seed, limits)
+    return real, {
         "": trial.generate(count),
         "_of_gaussian": gaussian,
         "_of_held_out": held_out,
     }
-    reference = classifier.features(real)
-    results = {}
-    for suffix, images in contenders.items():
-        scores = metrics.precision_recall(reference, classifier.features(images))
-        for score, value in scores.items():
-            results[f"{classifier.name}_{score}{suffix}"] = float(value)
-    return results
+
+
+def _scores(prefix, features, real, contenders):
+    """`{prefix + score + suffix: number}`: precision, recall, density and coverage of each."""
+    from keras_gen import metrics
+
+    reference = features(real)
+    return {
+        f"{prefix}{score}{suffix}": float(value)
+        for suffix, examples in contenders.items()
+        for score, value in metrics.precision_recall(reference, features(examples)).items()
+    }
+
+
+def mode_coverage(trial):
+    """How many of the known modes the samples reach, how evenly, and how many of them lie near one.
+
+    Beside the samples stand the test points, and a Gaussian fitted to the training points.
+    """
+    from keras_gen import metrics
+
+    modes, count = trial.data.train.modes, trial.samples
+    contenders = {
+        "": trial.generate(count),
+        "_of_gaussian": metrics.fitted_gaussian_samples(trial.train_images, count, trial.seed),
+        "_of_held_out": trial.test_images,
+    }
+    return {
+        f"{score}{suffix}": value
+        for suffix, points in contenders.items()
+        for score, value in metrics.gaussian_mode_coverage(points, *modes).items()
+    }
+
+
+def stacked_mode_coverage(trial):
+    """How many of the thousand modes of three stacked digits the samples cover, and how well.
+
+    Each channel is classified by a classifier that rejects, trained on digits that are in no stack;
+    modes and their divergence are those of the stacks it accepts. These judge the combination.
+    Precision, recall, and the mean distance to the nearest training digit judge single digits, one
+    channel of a sample each: a mode is a combination of independent digits, and neighbours among
+    digits mean more than among stacks, of which no two are alike. `_covers` is 1 where
+    `metrics.covers` says so.
+
+    The other rows are stacks of three drawn from a pool of digits: of a Gaussian fitted to the
+    training digits, of independent pixels, of ten training digits, the first of each class that is
+    accepted, and of digits held out, which nothing was trained on.
+    """
+    from keras_gen import metrics
+
+    modes, judge, count = trial.data.train.modes, trial.judge, trial.samples
+    seen, held_out = (trial.in_unit_range(part.images()) for part in (modes.seen, modes.held_out))
+    real, others = held_out[::2], held_out[1::2]
+    reference = judge.features(real)
+    taken_for = judge.classify(seen)
+    _, firsts = np.unique(taken_for[taken_for >= 0], return_index=True)
+    pools = {
+        "_of_gaussian": metrics.fitted_gaussian_samples(seen, POOL, trial.seed, (0.0, 1.0)),
+        "_of_independent_pixels": metrics.independent_pixels_samples(seen, POOL, trial.seed),
+        "_of_ten_images": seen[taken_for >= 0][firsts],
+        "_of_held_out": others,
+    }
+    results = {"accuracy": judge.accuracy(held_out, modes.held_out.labels())}
+
+    def measure(suffix, classes, digits):
+        scores = metrics.stacked_mode_coverage(classes, judge.classes)
+        fidelity = metrics.precision_recall(reference, judge.features(digits))
+        scores |= {name: fidelity[name] for name in ("precision", "recall")}
+        scores["distance"] = float(metrics.nearest_neighbour_distance(digits, seen).mean())
+        scores["covers"] = float(
+            metrics.covers(
+                scores["modes"],
+                judge.classes ** classes.shape[1],
+                *(scores[name] for name in ("reverse_kl", "precision", "recall")),
+            )
+        )
+        results.update({f"{score}{suffix}": value for score, value in scores.items()})
+
+    classes, digits = [], []
+    for stacks in trial.parts(count):
+        singles = np.moveaxis(stacks, -1, 1)[..., None]
+        found = judge.classify(singles.reshape(-1, *real.shape[1:]))
+        classes.append(found.reshape(singles.shape[:2]))
+        digits.append(singles[np.arange(len(stacks)), np.arange(len(stacks)) % stacks.shape[-1]])
+    measure("", np.concatenate(classes), np.concatenate(digits)[: len(real)])
+    rng = np.random.default_rng([trial.seed, 1])
+    for suffix, pool in pools.items():
+        drawn = rng.integers(len(pool), size=(count, trial.data.train.shape[-1]))
+        some = pool if len(pool) >= len(real) else pool[drawn.ravel()]
+        measure(suffix, judge.classify(pool)[drawn], some[: len(real)])
+    return {f"{judge.name}_{score}": value for score, value in results.items()}
 
 
 def stylized_facts(trial):
@@ -323,28 +462,38 @@ class Metric:
     Args:
         measure: `Trial` -> `{result: number}`.
         needs: the network that a family must have, or None.
-        of: "images", "signals", "pairs" of images, or None for all.
+        of: of "images", "pairs" of them, "signals" and "vectors" those it is for; none for all.
+        sources: the sources it is for; none for all.
         of_binary_pixels: whether it is in nats that only binarized pixels have.
     """
 
     measure: Callable
     needs: str | None = None
-    of: str | None = None
+    of: tuple = ()
+    sources: tuple = ()
     of_binary_pixels: bool = False
 
 
 METRICS = {
     "loss": Metric(loss),
     "reconstruction_error": Metric(reconstruction_error, needs="encoder"),
-    "independent_pixels_nll": Metric(independent_pixels_nll, of="images"),
-    "mixtures_nll": Metric(mixtures_nll, of="images"),
-    "elbo": Metric(elbo, of="images", of_binary_pixels=True),
-    "log_likelihood": Metric(log_likelihood, of="images", of_binary_pixels=True),
-    "precision_recall": Metric(precision_recall, of="images"),
-    "class_shares": Metric(class_shares, of="images"),
-    "stylized_facts": Metric(stylized_facts, of="signals"),
-    "translation_error": Metric(translation_error, of="pairs"),
+    "independent_pixels_nll": Metric(independent_pixels_nll, of=("images",)),
+    "mixtures_nll": Metric(mixtures_nll, of=("images",)),
+    "elbo": Metric(elbo, of=("images",), of_binary_pixels=True),
+    "log_likelihood": Metric(log_likelihood, of=("images",), of_binary_pixels=True),
+    "precision_recall": Metric(precision_recall, of=("images", "vectors")),
+    "accepted": Metric(accepted, of=("images",)),
+    "class_shares": Metric(class_shares, of=("images",)),
+    "mode_coverage": Metric(mode_coverage, sources=("ring", "grid")),
+    "stacked_mode_coverage": Metric(stacked_mode_coverage, sources=("stacked_digits",)),
+    "stylized_facts": Metric(stylized_facts, of=("signals",)),
+    "translation_error": Metric(translation_error, of=("pairs",)),
 }
+
+
+def _named(data, what):
+    """`"fashion_mnist_cnn"`: what a classifier is called that was trained on `data`."""
+    return re.sub(r"\W+", "_", f"{data.name}_{what}")
 
 
 def as_array(tensor):

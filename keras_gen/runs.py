@@ -59,7 +59,7 @@ def train(
     config_text="",
     validation=None,
     sample_every=1,
-    sample_count=64,
+    sample_count=None,
     value_range=(0.0, 1.0),
     labels=None,
     pairs=None,
@@ -86,9 +86,10 @@ def train(
             may differ.
         validation: What `fit` takes as `validation_data`.
         sample_every: Epochs between two grids of samples; 0 for none. Models of anything but
-            images and signals write none.
-        sample_count: Samples a grid.
-        value_range: `(low, high)` of the samples; `None` of signals, drawn as curves.
+            images, signals and vectors write none.
+        sample_count: Samples a grid; `None` for `SampleGrid`'s own.
+        value_range: `(low, high)` of the samples; `None` of signals, drawn as curves, and of
+            vectors, drawn as points.
         labels: The classes that the grids of a conditional model show; all where `None`.
         pairs: `(inputs, targets)` that the grids of a model that translates show, in place of
             samples.
@@ -349,7 +350,9 @@ def _facts_of(batches):
 def _can_be_shown(batches, value_range):
     first = batches[0]
     shape = np.shape(first[0] if isinstance(first, tuple | list) else first)
-    return len(shape) == 3 if value_range is None else len(shape) == 4 and shape[-1] in (1, 3)
+    if value_range is None:
+        return len(shape) in (2, 3)
+    return len(shape) == 4 and shape[-1] in (1, 3)
 
 
 @contextlib.contextmanager

@@ -189,7 +189,8 @@ def test_what_does_not_go_with_a_family_that_translates(place, override, words):
         (place / "maps" / name).parent.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(place / "maps" / name)
-    options = ("--set", "data.source='pairs:maps'", "--set", override, "--out", "new")
+    options = ("--set", "data.source='pairs:maps'", "--set", "model.generator.filters=[4,4]")
+    options += ("--set", override, "--out", "new")
     tells(refused("train", "pix2pix_emoji", *options, leaves=place), *words)
 
 
@@ -200,6 +201,39 @@ def test_only_a_family_that_translates_takes_its_pairs_apart_or_is_judged_by_the
     tells(line, "translation_error", "pairs", "digits")
     line = refused("train", "vae_sp500", "--set", "data.input='grey'")
     tells(line, "data.input", "only images have one", "sp500 is a series")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("data.value_range=[0,1]", ("data.value_range", "only images", "ring holds vectors")),
+        ("data.augment.flip=true", ("data.augment", "ring holds vectors")),
+        ("data.size=8", ("data.size", "vectors have none")),
+        ("model.generator.output_activation='tanh'", ("model.generator", "vectors of real")),
+        ("evaluate.metrics=['class_shares']", ("class_shares", "images", "ring")),
+        ("evaluate.metrics=['stylized_facts']", ("stylized_facts", "signals", "ring")),
+        (
+            "evaluate.metrics=['stacked_mode_coverage']",
+            ("evaluate.metrics", "'stacked_mode_coverage'", "'stacked_digits'", "got 'ring'"),
+        ),
+        ("data.source='table:a.csv'", ("'mode_coverage'", "'ring' or 'grid'", "'table:a.csv'")),
+        ("data.source='grids'", ("data.source", "did you mean 'grid'")),
+        ("data.source='ring:3'", ("data.source", "expected 'ring', got 'ring:3'")),
+        ("model.discriminator.network='conv_encoder'", ("unknown key", "units")),
+    ],
+)
+def test_what_does_not_go_with_vectors(place, override, words):
+    tells(refused("train", "gan_ring", "--set", override), *words)
+
+
+def test_convolutions_of_vectors_are_refused(place):
+    line = refused(
+        "train",
+        "gan_ring",
+        "--set",
+        "model.discriminator={network='conv_encoder',width=4}",
+    )
+    tells(line, "model.discriminator", "(2,)")
 
 
 def test_a_family_that_is_bernoulli_needs_pixels_in_the_unit_range(place):

@@ -86,6 +86,51 @@ def test_a_signal_that_breaks_off_leaves_a_gap_and_a_flat_one_is_drawn(tmp_path)
     assert black.any(axis=0)[:100].all() and not black.any(axis=0)[100:].any()
 
 
+def test_vectors_are_points_on_one_scale(tmp_path):
+    """(0, 0) in the middle, (1, 0) at the right edge, (0, 0.5) half way to the top."""
+    vectors = np.array([[-1.0, 0.0], [1.0, 0.0], [0.0, 0.5], [0.0, -0.5], [np.nan, 9.0]])
+    save_grid(vectors, tmp_path / "points.png", columns=2, value_range=None)
+    pixels = read(tmp_path / "points.png")
+    assert pixels.shape == (256, 256, 3)
+    rows, columns = np.nonzero((pixels == 0).all(axis=2))
+    dots = {(row - row % 2, column - column % 2) for row, column in zip(rows, columns, strict=True)}
+    assert len(rows) == 4 * 4 and len({d // 64 for d, _ in dots}) > 1
+    assert set(columns) == {0, 1, 127, 128, 254, 255}
+    assert set(rows) == {63, 64, 127, 128, 190, 191} or set(rows) == {64, 65, 127, 128, 190, 191}
+    assert (pixels[127, 2:126] == 200).all(), "a grey line where the second number is 0"
+
+
+def test_there_is_a_picture_for_each_two_numbers(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(30, 5))
+    save_grid(vectors, tmp_path / "points.png", value_range=None)
+    assert read(tmp_path / "points.png").shape == (2 * 258 - 2, 2 * 258 - 2, 3)  # three, and a gap
+
+
+def test_one_number_is_shown_with_its_rank(tmp_path):
+    """Equally spaced numbers: their distribution function is the diagonal."""
+    save_grid(np.linspace(3, 4, 128)[:, None], tmp_path / "points.png", value_range=None)
+    dark = (read(tmp_path / "points.png") == 0).all(axis=2)
+    assert all(dark[254 - place : 256 - place, place].any() for place in range(0, 256, 16))
+    assert not dark[:100, :100].any()
+
+
+def test_a_grid_of_vectors_shows_a_thousand_of_them_unless_told_otherwise(tmp_path):
+    class Points:
+        num_classes = None
+        asked = []
+
+        def sample(self, count, seed, labels):
+            self.asked.append(count)
+            return np.random.default_rng(seed).normal(size=(count, 2))
+
+    for count, shown in ((None, 1000), (5, 5)):
+        grid = SampleGrid(tmp_path, count=count, value_range=None)
+        grid.set_model(Points())
+        grid.write(tmp_path / "points.png")
+        assert Points.asked[-1] == shown
+        assert read(tmp_path / "points.png").shape == (256, 256, 3)
+
+
 def test_what_is_no_signal_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"signals: expected \(count, steps, channels\)"):
         save_grid(np.zeros((2, 8, 8, 1)), tmp_path / "curves.png", value_range=None)

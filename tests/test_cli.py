@@ -384,6 +384,38 @@ def test_a_series_is_trained_on_sampled_and_judged(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_table_is_trained_on_and_samples_are_written_in_its_own_units(tmp_path):
+    """From somebody's own CSV file to one like it, class by class."""
+    rng = np.random.default_rng(0)
+    lines = [f"{a:.3f},{b:.3f},{'cat' if a < 500 else 'dog'}" for a, b in own_rows(rng)]
+    (tmp_path / "own.csv").write_text("\n".join(["weight,height,kind", *lines]))
+    small = [f"data.source='table:{tmp_path / 'own.csv'}'", "data.label_key='kind'"]
+    small += ["model.num_classes='data'", "model.generator.units=[8]", "train.epochs=1"]
+    small += ["model.discriminator.units=[8]", "train.batch_size=50", "train.jit_compile=false"]
+    small += ["train.steps_per_execution=1", "evaluate.samples=40"]
+    small += ["evaluate.metrics=['precision_recall']"]
+    run_ = keras_gen.train("gan_ring", out=tmp_path / "run", overrides=small, verbose=0)
+    assert pixels(run_.picture).shape[:2] == (256, 256)
+    out = tmp_path / "out" / "rows.csv"
+    shown = ran("sample", tmp_path / "run", "--count", "5", "--labels", "1,0", "--out", out)
+    assert shown.exit_code == 0 and str(out) in shown.stdout
+    header, *rows = [line.split(",") for line in out.read_text().splitlines()]
+    assert header == ["weight", "height", "kind"]
+    assert [row[2] for row in rows] == ["dog", "cat", "dog", "cat", "dog"]
+    samples = keras.ops.convert_to_numpy(run_.model.sample(5, seed=0, labels=[1, 0]))
+    mean, deviation = keras_gen.build(tmp_path / "run" / "config.toml")[1].train.standard
+    expected = samples * deviation + mean
+    np.testing.assert_allclose([[float(x) for x in row[:2]] for row in rows], expected, rtol=1e-4)
+    ran("evaluate", tmp_path / "run")
+    results = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert 0 <= results["precision"] <= 1 and results["recall_of_held_out"] > 0.3
+
+
+def own_rows(rng):
+    return rng.normal([500.0, 0.01], [100.0, 0.001], (300, 2))
+
+
+@pytest.mark.slow
 def test_sounds_are_trained_on_and_samples_can_be_heard(tmp_path):
     """From somebody's own recordings to a WAV file as loud and as fast as they are."""
     pytest.importorskip("soundfile")

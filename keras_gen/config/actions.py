@@ -13,7 +13,7 @@ from keras_gen import callbacks as pictures
 from keras_gen import evaluation, runs
 from keras_gen.config import build, files, schema
 from keras_gen.config.errors import ConfigError, look_up
-from keras_gen.data import is_sound, write_sounds
+from keras_gen.data import is_sound, kind_of, write_sounds, write_table
 from keras_gen.models import FAMILIES
 
 # What each format needs on each backend, besides the backend.
@@ -175,7 +175,7 @@ def compare(recipe, run):
 
 
 def sample(run, *, count=64, seed=0, labels=None, out=None):
-    """Writes samples of a trained run: a picture of them all, or sounds one after the other.
+    """Writes samples of a trained run: a picture of them all, sounds in turn, or rows of a table.
 
     Of a run that translates images: test inputs drawn at random, what becomes of each, and the
     truth below it.
@@ -185,8 +185,8 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
         count: number of samples; of test inputs at most as many as there are.
         seed: the same samples each time.
         labels: classes of a conditional model, repeated in turn; all where None.
-        out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file;
-            `samples.png` in the run's folder where None.
+        out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file, of one on
+            vectors a `.csv` file; `samples.png` in the run's folder where None.
 
     Returns:
         The `Path` that was written.
@@ -194,20 +194,23 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
     Raises:
         ConfigError: there is no such run, a label is not one of its classes, or `out` is not such
             a file.
-        DataError: the sounds, whose loudness and rate are those of the samples, or the images to
-            translate are gone.
+        DataError: the data, whose units are those of sounds and of rows, or the images to translate
+            are gone.
         RunError: the run is not finished, or its model is damaged.
     """
     folder = files.find_run(run)
     recipe = files.read(folder / "config.toml")
     out = folder / "samples.png" if out is None else Path(out)
-    heard = out.suffix.lower() == ".wav" and is_sound(recipe.config.data.source)
-    if not heard and out.suffix.lower() != ".png":
+    source, suffix = recipe.config.data.source, out.suffix.lower()
+    heard = suffix == ".wav" and is_sound(source)
+    listed = suffix == ".csv" and kind_of(source) == "vectors"
+    if not heard and not listed and suffix != ".png":
         raise ConfigError(
-            f"--out: expected a .png file, or of a run on sound:<path> a .wav file, got {out}"
+            "--out: expected a .png file, or of a run on sound:<path> a .wav file, of one on "
+            f"vectors a .csv file, got {out}"
         )
     data = None
-    if heard or schema.translates(recipe.config):
+    if heard or listed or schema.translates(recipe.config):
         data = build.load_data(recipe)
     model = _load(folder, recipe)
     classes = getattr(model, "num_classes", None)
@@ -218,14 +221,19 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
         _write_grid(pictures.TranslationGrid(out, *pairs, **_range_of(recipe)), model)
         return out
     examples = model.sample(count, seed=seed, labels=labels)
-    if not heard:
+    if not heard and not listed:
         pictures.save_grid(examples, out, columns, recipe.config.data.pixel_range)
         return out
-    mean, deviation = data.train.standard
-    sounds = keras.ops.convert_to_numpy(examples) * deviation + mean
+    mean, deviation = data.train.standard or (0.0, 1.0)
+    examples = keras.ops.convert_to_numpy(examples) * deviation + mean
     out.parent.mkdir(parents=True, exist_ok=True)
     with pictures.replacing(out) as file:
-        write_sounds(file, sounds, data.train.rate)
+        if heard:
+            write_sounds(file, examples, data.train.rate)
+        else:
+            _write_rows(
+                file, examples.tolist(), data.train, model.sampling_labels(count, labels), recipe
+            )
     return out
 
 
@@ -334,6 +342,17 @@ def _verdicts(recipe, name, bound, results):
         met = value <= number if words == "at most" else value >= number
         told = f"{words} {number:.6g}" + (f" ({limit})" if isinstance(limit, str) else "")
         yield Verdict(name, value, told, met)
+
+
+def _write_rows(file, rows, like, labels, recipe):
+    """Rows in the data's own units, their class behind them where the model was given one."""
+    columns = [*like.columns]
+    if labels is not None:
+        names = like.class_names or range(like.num_classes)
+        labels = keras.ops.convert_to_numpy(labels)
+        rows = [[*row, names[label]] for row, label in zip(rows, labels, strict=True)]
+        columns.append(recipe.config.data.label_key or "label")
+    write_table(file, rows, columns)
 
 
 def _check_labels(labels, classes, folder):

@@ -21,7 +21,7 @@ from pydantic import (
 from keras_gen import evaluation
 from keras_gen.config import signatures
 from keras_gen.config.errors import ConfigError, did_you_mean, look_up
-from keras_gen.data import has_pairs, is_series
+from keras_gen.data import has_pairs, kind_of
 from keras_gen.data import known as known_sources
 
 RANGES = ((0.0, 1.0), (-1.0, 1.0))
@@ -80,9 +80,15 @@ class Data(Section):
         return self.input is not None or has_pairs(self.source)
 
     @property
+    def kind(self):
+        """What the examples are: "images", "pairs" of images, "signals" or "vectors"."""
+        kind = kind_of(self.source)
+        return "pairs" if kind == "images" and self.pairs else kind
+
+    @property
     def pixel_range(self):
-        """`(lowest, highest)` of the images, [0, 1] where nothing is said; None of a series."""
-        if is_series(self.source):
+        """`(lowest, highest)` of images, [0, 1] where nothing is said; None of real numbers."""
+        if self.kind not in ("images", "pairs"):
             return None
         return RANGES[0] if self.value_range is None else tuple(self.value_range)
 
@@ -375,7 +381,7 @@ def _check_ranges(config):
     # Families that can binarize, and leave no choice of the likelihood.
     bernoulli = bernoulli or ("binarize" in options and "likelihood" not in options)
     if pixel_range is None:
-        _check_series(config, bernoulli)
+        _check_real_numbers(config, bernoulli)
     elif bernoulli and pixel_range != RANGES[0]:
         raise ConfigError(
             f"data.value_range: a Bernoulli likelihood needs pixels in [0, 1], got "
@@ -395,22 +401,25 @@ def _check_ranges(config):
             )
 
 
-def _check_series(config, bernoulli):
+def _check_real_numbers(config, bernoulli):
     """What does not go with real numbers."""
     data = config.data
+    holds = {"signals": "is a series", "vectors": "holds vectors"}[data.kind]
     for option in ("value_range", "channels", "crop", "augment", "input"):
         if getattr(data, option) is not None:
-            raise ConfigError(f"data.{option}: only images have one, {data.source} is a series")
+            raise ConfigError(f"data.{option}: only images have one, {data.source} {holds}")
+    if data.kind == "vectors" and data.size is not None:
+        raise ConfigError(f"data.size: vectors have none, got {data.size}; leave it out")
     if bernoulli:
         raise ConfigError(
-            f"model.likelihood: a Bernoulli needs numbers in [0, 1], {data.source} is a series of "
+            f"model.likelihood: a Bernoulli needs numbers in [0, 1], {data.source} {holds} of "
             'real numbers; set likelihood = "gaussian"'
         )
     for socket, activation in _output_activations(config):
         if activation in OUTPUT_RANGES:
             raise ConfigError(
                 f"model.{socket}.output_activation: {activation!r} makes numbers in "
-                f"{list(OUTPUT_RANGES[activation])}, {data.source} is a series of real numbers; "
+                f"{list(OUTPUT_RANGES[activation])}, {data.source} {holds} of real numbers; "
                 "leave it out"
             )
 
@@ -462,20 +471,18 @@ def _check_evaluation(config):
                 f"evaluate.metrics: {name!r} is in nats of binary pixels; set "
                 "binarize = true in [model], or leave it out"
             )
-        if metric.of not in (None, _kind(config.data)):
+        if metric.of and config.data.kind not in metric.of:
             raise ConfigError(
-                f"evaluate.metrics: {name!r} is a metric of {metric.of}, which "
+                f"evaluate.metrics: {name!r} is a metric of {' and '.join(metric.of)}, which "
                 f"{config.data.source} has none of"
+            )
+        if metric.sources and config.data.source not in metric.sources:
+            raise ConfigError(
+                f"evaluate.metrics: {name!r} counts the modes of data.source = "
+                f"{' or '.join(map(repr, metric.sources))}, got {config.data.source!r}"
             )
         if name in ("independent_pixels_nll", "mixtures_nll") and config.data.pixel_range[0] < 0:
             raise ConfigError(f"evaluate.metrics: {name!r} needs pixels in [0, 1]")
-
-
-def _kind(data):
-    """What of the data a metric can be of."""
-    if data.pixel_range is None:
-        return "signals"
-    return "pairs" if data.pairs else "images"
 
 
 def _check_bounds(bounds):

@@ -1,11 +1,12 @@
-"""Data: from a name to images and labels of one shape and range, split, cleaned and batched."""
+"""Data: from a name to examples and labels of one shape and range, split, cleaned and batched."""
 
 from keras_gen.data.augmentation import Augmentation, augmentation
 from keras_gen.data.cleaning import CleaningReport
 from keras_gen.data.dataset import Dataset
 from keras_gen.data.errors import DataError
-from keras_gen.data.sources import has_pairs, is_series, is_sound, known, load, prepare
+from keras_gen.data.sources import has_pairs, is_sound, kind_of, known, load, prepare
 from keras_gen.data.sources.sound import write as write_sounds
+from keras_gen.data.sources.table import write as write_table
 
 __all__ = [
     "Augmentation",
@@ -15,12 +16,13 @@ __all__ = [
     "Dataset",
     "augmentation",
     "has_pairs",
-    "is_series",
     "is_sound",
+    "kind_of",
     "known",
     "load",
     "prepare",
     "write_sounds",
+    "write_table",
 ]
 
 

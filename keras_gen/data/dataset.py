@@ -1,4 +1,4 @@
-"""What every source hands out: images or signals, and labels, by index, in one shape and range."""
+"""What every source hands out: images, signals or vectors, and labels, by index, in one shape."""
 
 import numpy as np
 
@@ -10,7 +10,8 @@ class ArrayPixels:
     """Pixels held in memory in the type they came in.
 
     Args:
-        array: `(count, height, width, channels)` or `(count, steps, channels)`, uint8 or float32.
+        array: `(count, height, width, channels)`, `(count, steps, channels)` or
+            `(count, features)`, uint8 or float32.
         limits: `(lowest, highest)` that a pixel can be; None for any number, as in a series.
     """
 
@@ -37,28 +38,34 @@ class ArrayPixels:
 class Dataset:
     """One split of a source: images of one shape and range, and labels where there are any.
 
-    Of a series the images are signals, windows `(steps, channels)` of real numbers.
+    Of a series the images are signals, windows `(steps, channels)` of real numbers; of a table, or
+    of points in the plane, vectors `(features,)` of them.
 
     Args:
         name: what the source was loaded as.
         split: which split of it this is.
         pixels: where images are read from: `shape`, `limits`, `len()` and `read(indices)`, as in
             `ArrayPixels`.
-        value_range: `(lowest, highest)` of the float32 images handed out; None for a series.
+        value_range: `(lowest, highest)` of the float32 images handed out; None for real numbers, of
+            a series or of vectors.
         labels: int32 `(count,)`; or a callable without arguments that reads them when they are
             first needed; or None.
         class_names: the name of each class, or None.
         num_classes: how many classes there are, or None.
         licence: the licence of the data, or None where it is not known.
-        standard: `(mean, deviation)` of each channel of a series in its own units:
-            `x * deviation + mean` leads back to them; None for images.
+        standard: `(mean, deviation)` of each channel of a series, or of each number of a row, in
+            its own units: `x * deviation + mean` leads back to them; None where they are kept.
         rate: samples a second, of sounds.
         input_channels: of pairs, how many channels, the first ones, are the input's; None where an
             image is no pair.
+        columns: the name of each number of a vector.
+        modes: what is known of the modes of data that were made: `gaussians.Gaussians` or
+            `stacked_digits.Parts`; else None.
         report: a `CleaningReport`; None for a published set taken as it is.
 
     Attributes:
-        shape: `(height, width, channels)` of every image, `(steps, channels)` of every signal.
+        shape: `(height, width, channels)` of every image, `(steps, channels)` of every signal,
+            `(features,)` of every vector.
         lazy: whether images are decoded when they are asked for, and not held in memory.
         has_labels: whether there are labels.
     """
@@ -77,6 +84,8 @@ class Dataset:
         standard=None,
         rate=None,
         input_channels=None,
+        columns=None,
+        modes=None,
         report=None,
     ):
         self.name = name
@@ -89,6 +98,8 @@ class Dataset:
         self.standard = standard
         self.rate = rate
         self.input_channels = input_channels
+        self.columns = columns
+        self.modes = modes
         self.report = report or CleaningReport(len(pixels), len(pixels))
         self.lazy = not isinstance(pixels, ArrayPixels)
         self.has_labels = labels is not None
@@ -104,7 +115,7 @@ class Dataset:
         return len(self._pixels)
 
     def __repr__(self):
-        kind = "images" if len(self.shape) == 3 else "signals"
+        kind = {1: "vectors", 2: "signals", 3: "images"}[len(self.shape)]
         return f"<Dataset {self.name} {self.split}: {len(self)} {kind} {self.shape}>"
 
     def images(self, indices=None):
@@ -115,8 +126,8 @@ class Dataset:
                 large folder should not be asked for.
 
         Returns:
-            float32 `(count, height, width, channels)` in `value_range`; of a series
-            `(count, steps, channels)`.
+            float32 `(count, height, width, channels)` in `value_range`; signals
+            `(count, steps, channels)`; vectors `(count, features)`.
 
         Raises:
             DataError: a file can no longer be read.

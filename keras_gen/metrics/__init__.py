@@ -5,25 +5,39 @@ from keras_gen.metrics.baselines import (
     fitted_gaussian_samples,
     gaussian_mixture_nll,
     independent_pixels_nll,
+    independent_pixels_samples,
     nearest_neighbour_distance,
     pca_reconstruction_error,
     translation_baselines,
 )
 from keras_gen.metrics.classifier import Classifier
 from keras_gen.metrics.frechet import frechet_distance
+from keras_gen.metrics.mode_coverage import (
+    covers,
+    gaussian_mode_coverage,
+    reverse_kl,
+    stacked_mode_coverage,
+)
 from keras_gen.metrics.precision_recall import precision_recall
+from keras_gen.metrics.rejection import RejectingClassifier
 from keras_gen.metrics.stylized_facts import stylized_facts
 
 __all__ = [
     "Classifier",
+    "RejectingClassifier",
     "bernoulli_mixture_nll",
+    "covers",
     "fitted_gaussian_samples",
     "frechet_distance",
+    "gaussian_mode_coverage",
     "gaussian_mixture_nll",
     "independent_pixels_nll",
+    "independent_pixels_samples",
     "nearest_neighbour_distance",
     "pca_reconstruction_error",
     "precision_recall",
+    "reverse_kl",
+    "stacked_mode_coverage",
     "stylized_facts",
     "translation_baselines",
 ]

