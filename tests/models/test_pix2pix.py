@@ -52,11 +52,15 @@ def test_a_whole_train_step_by_hand():
     np.testing.assert_allclose(model.generator.get_weights()[1], [b], rtol=1e-5)
 
 
-def test_an_undecided_discriminator_pays_log_2_and_the_generator_its_l1_besides():
-    """Equations 1 and 4 with D = 1/2 everywhere: half of log 4, and log 2 + 100 L1."""
-    model = compiled(linear_model(p=0.0, q=0.0, c=0.0))
+@pytest.mark.parametrize("loss, paid", [("non_saturating", 2), ("relativistic", 1)])
+def test_an_undecided_discriminator_pays_log_2_a_judgement_and_the_generator_its_l1(loss, paid):
+    """Equations 1 and 4 with D = 1/2 everywhere: half of log 4, and log 2 + 100 L1.
+
+    A relativistic one judges pairs of real and fake, and once.
+    """
+    model = compiled(linear_model(p=0.0, q=0.0, c=0.0, adversarial_loss=loss))
     logs = {name: number(value) for name, value in model.train_step(PAIRS).items()}
-    assert logs["discriminator_loss"] == pytest.approx(np.log(2), rel=1e-6)
+    assert logs["discriminator_loss"] == pytest.approx(paid * np.log(2) / 2, rel=1e-6)
     l1 = np.mean(np.abs(PAIRS[:, 1] - 2 * PAIRS[:, 0] - 1))
     assert logs["generator_loss"] == pytest.approx(np.log(2) + 100 * l1, rel=1e-5)
     assert logs["real_score"] == logs["fake_score"] == 0.5

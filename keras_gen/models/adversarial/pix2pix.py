@@ -69,23 +69,23 @@ class Pix2Pix(Translation, GenerativeModel):
 
     def train_step(self, data):
         pairs, _ = self.unpack(data)
-        d_loss, scores = engine.minimize(
+        d_loss, judged = engine.minimize(
             lambda: self.discriminator_objective(pairs, True),
             self.discriminator.trainable_variables,
             self.optimizer["discriminator"],
         )
-        g_loss, distance = engine.minimize(
+        g_loss, apart = engine.minimize(
             lambda: self.generator_objective(pairs, True),
             self.generator.trainable_variables,
             self.optimizer["generator"],
         )
-        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **scores, **distance)
+        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **judged, **apart)
 
     def test_step(self, data):
         pairs, _ = self.unpack(data)
-        d_loss, scores = self.discriminator_objective(pairs, False)
-        g_loss, distance = self.generator_objective(pairs, False)
-        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **scores, **distance)
+        d_loss, judged = self.discriminator_objective(pairs, False)
+        g_loss, apart = self.generator_objective(pairs, False)
+        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **judged, **apart)
 
     def discriminator_objective(self, pairs, training):
         """The discriminator's loss; its mean probability of "real" on both sides beside it."""
