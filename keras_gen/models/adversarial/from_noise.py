@@ -4,15 +4,27 @@ from keras import ops
 
 
 class FromNoise:
-    """Placed before `GenerativeModel`: a model with a `generator` of noise, `z ~ N(0, I)`.
+    """Placed before `GenerativeModel`: a model with a `generator` of noise.
 
     The family sets `generator`, `latent_dim`, `num_classes` (`None` where it takes no labels) and
     `generator_average` (`None` where it keeps no average).
     """
 
+    def prior_noise(self, stream, count):
+        """What the generator is given, labels aside: z ~ N(0, I) unless the family has another.
+
+        Args:
+            stream: A `keras_gen.random.Stream`.
+            count: Number of examples.
+
+        Returns:
+            `(count, latent_dim)` in the compute dtype.
+        """
+        return stream.normal((count, self.latent_dim), self.compute_dtype)
+
     def draw_noise(self, x):
-        """z for a batch: `(batch, latent_dim)` standard normal numbers."""
-        return self.normal((ops.shape(x)[0], self.latent_dim))
+        """Noise of the prior for a batch, as many as examples."""
+        return self.prior_noise(self._stream, ops.shape(x)[0])
 
     def generate(self, noise, labels=None, training=False):
         """Examples `(batch, height, width, channels)` from noise `(batch, latent_dim)`."""
@@ -42,5 +54,5 @@ class FromNoise:
             [-1, 1] with a tanh.
         """
         labels = self.sampling_labels(count, labels)
-        noise = self.sampling_stream(seed).normal((count, self.latent_dim), self.compute_dtype)
+        noise = self.prior_noise(self.sampling_stream(seed), count)
         return self((noise, labels))

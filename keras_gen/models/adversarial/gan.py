@@ -7,12 +7,12 @@ from keras import ops
 from keras_gen import engine
 from keras_gen.losses import adversarial_loss as loss_named
 from keras_gen.models.adversarial.from_noise import FromNoise
-from keras_gen.models.adversarial.logits import check_logits
-from keras_gen.models.adversarial.penalties import penalties_named
+from keras_gen.models.adversarial.logits import check_logits, scores
+from keras_gen.models.adversarial.penalties import Penalized
 from keras_gen.models.base import GenerativeModel
 
 
-class GAN(FromNoise, GenerativeModel):
+class GAN(FromNoise, Penalized, GenerativeModel):
     """Generative adversarial network; loss and penalties are arguments, labels are optional.
 
     `discriminator: minimize mean(loss.discriminator(D(x), D(G(z)))) + penalty_weight * penalty`
@@ -73,11 +73,9 @@ class GAN(FromNoise, GenerativeModel):
     ):
         super().__init__(**kwargs)
         self._loss = loss_named(adversarial_loss)
-        self._penalties = penalties_named(penalty)
+        self.penalize_by(penalty, penalty_weight)
         if discriminator_steps < 1:
             raise ValueError(f"discriminator_steps must be 1 or more; got {discriminator_steps!r}.")
-        if penalty_weight < 0:
-            raise ValueError(f"penalty_weight must not be negative; got {penalty_weight!r}.")
         if weight_clipping is not None and weight_clipping <= 0:
             raise ValueError(f"weight_clipping must be above 0; got {weight_clipping!r}.")
         if not 0 <= label_smoothing < 1:
@@ -92,16 +90,12 @@ class GAN(FromNoise, GenerativeModel):
         self.discriminator = discriminator
         self.latent_dim = latent_dim
         self.adversarial_loss = adversarial_loss
-        self.penalty = penalty
-        self.penalty_weight = penalty_weight
         self.weight_clipping = weight_clipping
         self.label_smoothing = label_smoothing
         self.discriminator_steps = discriminator_steps
         self.ema = ema
         self.num_classes = num_classes
         self._smoothed = {"real_target": 1.0 - label_smoothing} if label_smoothing else {}
-        if self._penalties:
-            self.add_term("penalty")
         self.generator_average = None if ema is None else self.average_of(generator, ema)
 
     @staticmethod
@@ -140,29 +134,16 @@ class GAN(FromNoise, GenerativeModel):
         g_loss, _ = self.generator_objective(real, noise, labels, False)
         return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
 
-    def draw_places(self, x):
-        """What each penalty needs to choose where it takes the slope: a list, one a penalty."""
-        shapes = {"mix": (ops.shape(x)[0], *[1] * (len(x.shape) - 1)), "jitter": ops.shape(x)}
-        draws = {"mix": self.uniform, "jitter": self.normal}
-        return [p.noise and draws[p.noise](shapes[p.noise]) for p in self._penalties]
-
     def discriminator_objective(self, real, noise, places, labels, training):
         """The discriminator's loss; its mean probability of "real" on both sides beside it."""
         fake = ops.stop_gradient(self.generate(noise, labels, training))
         real_logits = self.judge(real, labels, training)
         fake_logits = self.judge(fake, labels, training)
         loss = ops.mean(self._loss.discriminator(real_logits, fake_logits, **self._smoothed))
-        terms = {
-            "real_score": ops.mean(ops.sigmoid(ops.cast(real_logits, "float32"))),
-            "fake_score": ops.mean(ops.sigmoid(ops.cast(fake_logits, "float32"))),
-        }
-        if self._penalties:
-            penalty = sum(
-                ops.mean(penalty(lambda x: self.judge(x, labels, training), real, fake, place))
-                for penalty, place in zip(self._penalties, places, strict=True)
-            )
-            loss, terms["penalty"] = loss + self.penalty_weight * penalty, penalty
-        return loss, terms
+        loss, penalty = self.with_penalty(
+            loss, lambda x: self.judge(x, labels, training), real, fake, places
+        )
+        return loss, {**scores(real_logits, fake_logits), **penalty}
 
     def generator_objective(self, real, noise, labels, training):
         """The generator's loss on what it makes of `noise`, beside the data if it is relative."""

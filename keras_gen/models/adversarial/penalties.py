@@ -107,3 +107,52 @@ def penalties_named(names):
             f"penalty: expected None or some of {', '.join(PENALTIES)}, got {unknown[0]!r}"
         )
     return tuple(PENALTIES[name] for name in names)
+
+
+class Penalized:
+    """Placed before `GenerativeModel`: a model whose discriminator pays for its slope."""
+
+    def penalize_by(self, penalty, penalty_weight):
+        """Sets what is paid, and logs it as the term "penalty" where anything is.
+
+        Args:
+            penalty: as `penalties_named` takes it.
+            penalty_weight: what multiplies the sum of the penalties; 0 or more.
+
+        Raises:
+            ValueError: a name is not known, or the weight is negative.
+        """
+        self._penalties = penalties_named(penalty)
+        if penalty_weight < 0:
+            raise ValueError(f"penalty_weight must not be negative; got {penalty_weight!r}.")
+        self.penalty = penalty
+        self.penalty_weight = penalty_weight
+        if self._penalties:
+            self.add_term("penalty")
+
+    def draw_places(self, x):
+        """What each penalty needs to choose where it takes the slope: a list, one a penalty."""
+        shapes = {"mix": (ops.shape(x)[0], *[1] * (len(x.shape) - 1)), "jitter": ops.shape(x)}
+        draws = {"mix": self.uniform, "jitter": self.normal}
+        return [p.noise and draws[p.noise](shapes[p.noise]) for p in self._penalties]
+
+    def with_penalty(self, loss, judge, real, fake, places):
+        """`loss + penalty_weight * (sum of the penalties)`, and the sum by name where there is one.
+
+        Args:
+            loss: the discriminator's, a scalar.
+            judge: `(batch, ...) -> (batch, 1)` logits, or a map of them.
+            real: `(batch, ...)` data.
+            fake: `(batch, ...)` generated examples.
+            places: what `draw_places` gave.
+
+        Returns:
+            `(scalar, {} or {"penalty": scalar})`.
+        """
+        if not self._penalties:
+            return loss, {}
+        penalty = sum(
+            ops.mean(each(judge, real, fake, place))
+            for each, place in zip(self._penalties, places, strict=True)
+        )
+        return loss + self.penalty_weight * penalty, {"penalty": penalty}
