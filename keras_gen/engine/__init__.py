@@ -1,12 +1,13 @@
 """The engine: the only room that knows the backend.
 
-Seven names, the same on TensorFlow, JAX and PyTorch:
+Eight names, the same on TensorFlow, JAX and PyTorch:
 
 - `value_and_grad(objective, variables)` -> `((loss, aux), gradients)`
 - `apply_gradients(optimizer, gradients, variables)`
 - `input_gradient(fn, x)` -> `d sum(fn(x)) / dx`, itself differentiable
 - `StepAdapter`: mixin placed before `keras.Model`; lets Keras run a stateful `train_step`
 - `one_program(function)`: a pure function of numbers and a shape, compiled on JAX
+- `peek(variable)`: a number of the state, also while a program is being traced
 - `sampling()`: what a model's `sample` runs in
 - `minimize(objective, variables, optimizer)` -> `(loss, aux)`, written once, below
 
@@ -28,6 +29,7 @@ if _backend == "jax":
         apply_gradients,
         input_gradient,
         one_program,
+        peek,
         sampling,
         value_and_grad,
     )
@@ -37,6 +39,7 @@ elif _backend == "tensorflow":
         apply_gradients,
         input_gradient,
         one_program,
+        peek,
         sampling,
         value_and_grad,
     )
@@ -46,6 +49,7 @@ elif _backend == "torch":
         apply_gradients,
         input_gradient,
         one_program,
+        peek,
         sampling,
         value_and_grad,
     )
@@ -62,6 +66,7 @@ __all__ = [
     "input_gradient",
     "minimize",
     "one_program",
+    "peek",
     "sampling",
     "serve_random",
     "value_and_grad",

@@ -1,6 +1,7 @@
 """The families. One paper is one file; this list of exports is the registry."""
 
 from keras_gen.models.adversarial.gan import GAN
+from keras_gen.models.adversarial.progressive_gan import ProgressiveGAN
 from keras_gen.models.autoencoders.adversarial_autoencoder import AdversarialAutoencoder
 from keras_gen.models.autoencoders.autoencoder import Autoencoder
 from keras_gen.models.autoencoders.beta_tcvae import BetaTCVAE
@@ -38,6 +39,7 @@ FAMILIES = {
     "info_vae": InfoVAE,
     "adversarial_autoencoder": AdversarialAutoencoder,
     "regularized_autoencoder": RegularizedAutoencoder,
+    "progressive_gan": ProgressiveGAN,
 }
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "FlowVAE",
     "HierarchicalVAE",
     "InfoVAE",
+    "ProgressiveGAN",
     "RegularizedAutoencoder",
     "ResidualVQVAE",
     "VampVAE",

@@ -5,6 +5,7 @@ from keras_gen.networks.flows import inverse_autoregressive_flow, planar_flow
 from keras_gen.networks.made import made
 from keras_gen.networks.mlp import mlp
 from keras_gen.networks.pixel_cnn import pixel_cnn
+from keras_gen.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from keras_gen.networks.residual import residual_decoder, residual_encoder
 
 BUILDERS = {
@@ -17,10 +18,14 @@ BUILDERS = {
     "pixel_cnn": pixel_cnn,
     "residual_encoder": residual_encoder,
     "residual_decoder": residual_decoder,
+    "progressive_generator": ProgressiveGenerator,
+    "progressive_discriminator": ProgressiveDiscriminator,
 }
 
 __all__ = [
     "BUILDERS",
+    "ProgressiveDiscriminator",
+    "ProgressiveGenerator",
     "conv_decoder",
     "conv_encoder",
     "inverse_autoregressive_flow",
