@@ -23,6 +23,8 @@ ENDS = LAYERED | {
     "inverse_autoregressive_flow": ((7,), (5,)),
     "planar_flow": ((7,), (5,)),
     "pixel_cnn": ((5, 4, 3), (5, 4, 6)),
+    "progressive_generator": (VECTOR, IMAGE),
+    "progressive_discriminator": (IMAGE, VECTOR),
 }
 
 

@@ -209,7 +209,7 @@ class ProgressiveGAN(FromNoise, Penalized, InStages, GenerativeModel):
         return list(stages)
 
     def call(self, inputs, training=False):
-        """Map noise to images of the full size, enlarged from the level: of the average, if kept."""
+        """Map noise to images of the full size, enlarged from the level; averaged, if kept."""
         noise = inputs[0] if isinstance(inputs, list | tuple) else inputs
         images = self._run(self.sampling_generator, noise, training=False)
         level, _ = self.stage
