@@ -1,4 +1,4 @@
-"""How the weight of a term moves with the train steps: constant, warm-up, cycles."""
+"""What moves with the train steps: the weight of a term, the size of a network that grows."""
 
 import numbers
 
@@ -86,6 +86,57 @@ class Cyclical(Schedule):
         return {"steps": self.steps, "rise": self.rise, "end": self.end, "start": self.start}
 
 
+class Growth:
+    """When a network of several levels grows, in train steps.
+
+    Level 0 is trained for `stable_steps`. Each further level is faded in for `fade_steps`, then
+    trained for `stable_steps`; the last one for as long as training goes on.
+
+    Args:
+        levels: Number of levels.
+        stable_steps: Train steps of a level, its fade not counted.
+        fade_steps: Train steps in which a level is faded in.
+
+    Raises:
+        ValueError: A number of steps is no integer of at least 1.
+
+    Reference:
+        Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and
+        Variation", section 2 and appendix A.1.
+    """
+
+    def __init__(self, levels, stable_steps, fade_steps):
+        _check_steps("stable_steps", stable_steps)
+        _check_steps("fade_steps", fade_steps)
+        self.levels, self.stable_steps, self.fade_steps = levels, stable_steps, fade_steps
+        self.cycle = fade_steps + stable_steps
+        self.steps = (levels - 1) * self.cycle  # until the last level is whole
+
+    def stage(self, step):
+        """The stage of a train step: `(level, whether it is being faded in)`.
+
+        Args:
+            step: Train steps taken before it, a Python integer.
+        """
+        cycles, within = divmod(step - self.stable_steps, self.cycle)
+        fading = 0 <= cycles < self.levels - 1 and within < self.fade_steps
+        return min(max(cycles + 1, 0), self.levels - 1), fading
+
+    def alpha(self, step):
+        """The share of the newest level: `(i + 1) / (fade_steps + 1)` at step i of its fade.
+
+        Args:
+            step: Train steps taken before it, an integer or an integer tensor.
+
+        Returns:
+            float32 scalar in (0, 1); 1 where no level is being faded in.
+        """
+        step = ops.cast(step, "int32")
+        within = ops.mod(step - self.stable_steps, self.cycle)
+        share = ops.cast(within + 1, "float32") / (self.fade_steps + 1)
+        return ops.where(step < self.steps, ops.minimum(share, 1.0), 1.0)
+
+
 SCHEDULES = {"warm_up": WarmUp, "cyclical": Cyclical}
 
 
@@ -123,8 +174,12 @@ def schedule(weight):
 
 
 def _check(steps, start, end):
-    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps must be an integer of at least 1; got {steps!r}.")
+    _check_steps("steps", steps)
     for name, value in (("start", start), ("end", end)):
         if not value >= 0:
             raise ValueError(f"{name} must not be negative; got {value!r}.")
+
+
+def _check_steps(name, steps):
+    if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"{name} must be an integer of at least 1; got {steps!r}.")

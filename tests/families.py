@@ -476,6 +476,27 @@ CASES = (
         value_range=(-1.0, 1.0),
         from_noise=True,
     ),
+    Case(
+        "progressive_gan",
+        lambda: fill(
+            models.ProgressiveGAN,
+            {
+                "generator": (networks.ProgressiveGenerator, {"width": 2}),
+                "discriminator": (networks.ProgressiveDiscriminator, {"width": 2}),
+            },
+            latent_dim=4,
+            stable_steps=1,  # four steps see every stage, each of which is a program
+            fade_steps=1,
+            # Wasserstein's generator loss begins so near 0 that rounding is large beside it.
+            adversarial_loss="non_saturating",
+            ema=0.9,
+        ),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+        unbounded=True,
+        from_noise=True,
+    ),
 )
 
 

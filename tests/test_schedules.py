@@ -8,7 +8,7 @@ from scipy import stats
 
 import keras_gen
 from keras_gen.losses import free_bits
-from keras_gen.schedules import Constant, Cyclical, WarmUp, schedule
+from keras_gen.schedules import Constant, Cyclical, Growth, WarmUp, schedule
 
 
 def values(weight, steps):
@@ -47,6 +47,33 @@ def test_a_config_names_a_schedule():
 def test_what_is_refused(weight, message):
     with pytest.raises(ValueError, match=message):
         schedule(weight)
+
+
+def test_a_network_grows_stage_by_stage():
+    """Three levels of two steps, fades of three: 2, then 3 + 2, then 3, and the last for good."""
+    growth = Growth(3, stable_steps=2, fade_steps=3)
+    assert growth.steps == 10
+    stages = [(0, False)] * 2 + [(1, True)] * 3 + [(1, False)] * 2 + [(2, True)] * 3
+    stages += [(2, False)] * 15
+    shares = [1, 1, 1 / 4, 2 / 4, 3 / 4, 1, 1, 1 / 4, 2 / 4, 3 / 4] + [1] * 15
+    assert [growth.stage(step) for step in range(25)] == stages
+    np.testing.assert_allclose(values(growth.alpha, range(25)), shares)
+    counter = keras.Variable(3, dtype="int32", trainable=False)
+    assert float(ops.convert_to_numpy(growth.alpha(counter.value))) == 2 / 4
+
+
+def test_one_level_never_grows():
+    growth = Growth(1, stable_steps=2, fade_steps=3)
+    assert growth.steps == 0
+    assert {growth.stage(step) for step in range(9)} == {(0, False)}
+    assert values(growth.alpha, range(9)) == [1.0] * 9
+
+
+@pytest.mark.parametrize("steps", [0, -1, 2.0, True])
+def test_steps_of_growth_that_are_refused(steps):
+    for name in ("stable_steps", "fade_steps"):
+        with pytest.raises(ValueError, match=f"{name} must be an integer of at least 1; got "):
+            Growth(2, **{"stable_steps": 1, "fade_steps": 1, name: steps})
 
 
 def vae(**options):

@@ -113,9 +113,11 @@ def build_model(recipe, dataset, *, resumed=False):
                 _freeze(networks[socket], count)
         with _blaming(f"{recipe.name}: model"):
             model = family(**networks, **options, seed=config.train.seed, name=config.model.family)
+        steps = steps_per_epoch(recipe, dataset)
         with _blaming(f"{recipe.name}: train"):
+            model.check_run(steps * config.train.epochs)
             model.compile(
-                _optimizers(config.train, steps_per_epoch(recipe, dataset)),
+                _optimizers(config.train, steps),
                 jit_compile=config.train.jit_compile,
                 steps_per_execution=config.train.steps_per_execution,
             )

@@ -1,6 +1,6 @@
 """The engine: the only room that knows the backend.
 
-Eight names, the same on TensorFlow, JAX and PyTorch:
+Nine names, the same on TensorFlow, JAX and PyTorch:
 
 - `value_and_grad(objective, variables)` -> `((loss, aux), gradients)`
 - `apply_gradients(optimizer, gradients, variables)`
@@ -8,6 +8,7 @@ Eight names, the same on TensorFlow, JAX and PyTorch:
 - `every(period, counter, function, otherwise)`: one of two, by a counter, and no work for the other
 - `StepAdapter`: mixin placed before `keras.Model`; lets Keras run a stateful `train_step`
 - `one_program(function)`: a pure function of numbers and a shape, compiled on JAX
+- `peek(variable)`: a number of the state, also while a program is being traced
 - `sampling()`: what a model's `sample` runs in
 - `minimize(objective, variables, optimizer)` -> `(loss, aux)`, written once, below
 
@@ -30,6 +31,7 @@ if _backend == "jax":
         every,
         input_gradient,
         one_program,
+        peek,
         sampling,
         value_and_grad,
     )
@@ -40,6 +42,7 @@ elif _backend == "tensorflow":
         every,
         input_gradient,
         one_program,
+        peek,
         sampling,
         value_and_grad,
     )
@@ -50,6 +53,7 @@ elif _backend == "torch":
         every,
         input_gradient,
         one_program,
+        peek,
         sampling,
         value_and_grad,
     )
@@ -67,6 +71,7 @@ __all__ = [
     "input_gradient",
     "minimize",
     "one_program",
+    "peek",
     "sampling",
     "serve_random",
     "value_and_grad",

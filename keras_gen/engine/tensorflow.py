@@ -110,6 +110,18 @@ def one_program(function):
     return compiled
 
 
+def peek(variable):
+    """The value of a scalar variable as a Python number, also while a program is being traced.
+
+    What is traced does not see it change: for what chooses a program.
+
+    Args:
+        variable: A scalar `keras.Variable`.
+    """
+    with tf.init_scope():
+        return variable._value.numpy().item()
+
+
 def sampling():
     """What `sample` runs in: each network called for inference is one program."""
     return swapped(Functional, {"call": _one_program_call})

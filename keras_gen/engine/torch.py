@@ -158,6 +158,17 @@ def one_program(function):
     return function
 
 
+def peek(variable):
+    """The value of a scalar variable as a Python number, also while a program is being traced.
+
+    What is traced does not see it change: for what chooses a program.
+
+    Args:
+        variable: A scalar `keras.Variable`.
+    """
+    return variable._value.item()
+
+
 @contextlib.contextmanager
 def sampling():
     """What `sample` runs in: our kernels, and no graph for gradients that nobody asks for."""

@@ -6,6 +6,7 @@ from keras_gen.models.adversarial.cycle_gan import CycleGAN
 from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.infogan import InfoGAN
 from keras_gen.models.adversarial.pix2pix import Pix2Pix
+from keras_gen.models.adversarial.progressive_gan import ProgressiveGAN
 from keras_gen.models.autoencoders.adversarial_autoencoder import AdversarialAutoencoder
 from keras_gen.models.autoencoders.autoencoder import Autoencoder
 from keras_gen.models.autoencoders.beta_tcvae import BetaTCVAE
@@ -48,6 +49,7 @@ FAMILIES = {
     "began": BEGAN,
     "pix2pix": Pix2Pix,
     "cycle_gan": CycleGAN,
+    "progressive_gan": ProgressiveGAN,
 }
 
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "InfoGAN",
     "InfoVAE",
     "Pix2Pix",
+    "ProgressiveGAN",
     "RegularizedAutoencoder",
     "ResidualVQVAE",
     "VampVAE",

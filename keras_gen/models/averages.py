@@ -35,8 +35,12 @@ class Averaging:
         for network, average, _ in self._averages:
             average.set_weights(network.get_weights())
 
+    def _moving(self):
+        """`(network, its average, decay)` of all that a train step moved."""
+        return self._averages
+
     def _update_averages(self):
-        for network, average, decay in self._averages:
+        for network, average, decay in self._moving():
             for mean, variable in zip(average.variables, network.variables, strict=True):
                 if keras.backend.is_float_dtype(mean.dtype):
                     mean.assign(decay * mean + (1.0 - decay) * ops.cast(variable, mean.dtype))

@@ -120,6 +120,9 @@ class GenerativeModel(Labelled, Logged, Averaging, SavedByArguments, Trainer, ke
             "VAE does."
         )
 
+    def check_run(self, steps):
+        """Raise `ValueError` where a run of so many train steps in all is not enough for it."""
+
     def player_variables(self, player):
         """Trainable variables that belong to a player: by default those of `self.<player>`."""
         if len(self.optimizer) == 1 and not isinstance(getattr(self, player, None), keras.Layer):

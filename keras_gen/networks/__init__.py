@@ -7,6 +7,7 @@ from keras_gen.networks.made import made
 from keras_gen.networks.mlp import mlp
 from keras_gen.networks.patch_gan import patch_gan
 from keras_gen.networks.pixel_cnn import pixel_cnn
+from keras_gen.networks.progressive import ProgressiveDiscriminator, ProgressiveGenerator
 from keras_gen.networks.r3gan import r3gan_discriminator, r3gan_generator
 from keras_gen.networks.residual import residual_decoder, residual_encoder
 from keras_gen.networks.residual_translator import residual_translator
@@ -31,11 +32,15 @@ BUILDERS = {
     "unet": unet,
     "patch_gan": patch_gan,
     "residual_translator": residual_translator,
+    "progressive_generator": ProgressiveGenerator,
+    "progressive_discriminator": ProgressiveDiscriminator,
 }
 
 __all__ = [
     "BUILDERS",
     "conv_autoencoder",
+    "ProgressiveDiscriminator",
+    "ProgressiveGenerator",
     "conv_decoder",
     "conv_encoder",
     "inverse_autoregressive_flow",

@@ -32,6 +32,8 @@ ENDS = LAYERED | {
     "sngan_discriminator": (IMAGE, (1,)),
     "r3gan_generator": (VECTOR, IMAGE),
     "r3gan_discriminator": (IMAGE, (1,)),
+    "progressive_generator": (VECTOR, IMAGE),
+    "progressive_discriminator": (IMAGE, VECTOR),
 }
 # Whose defaults are too large for a test.
 NARROW = {
