@@ -7,6 +7,7 @@ import keras
 import numpy as np
 
 from keras_gen import engine
+from keras_gen.random import Stream
 
 from .keras_gen_model import model_of
 
@@ -27,13 +28,13 @@ def gradients(case, weights, batch):
     """
     model = model_of(case, weights, ["train.jit_compile=false"])
     draws, met = [], {}
-    with _noting_draws(model, draws), _noting_gradients(met):
+    with _noting_draws(draws), _noting_gradients(met):
         model.train_step(keras.ops.convert_to_tensor(batch))
     return draws, met
 
 
 @contextlib.contextmanager
-def _noting_draws(model, draws):
+def _noting_draws(draws):
     def noting(draw):
         def drawn(self, *arguments):
             numbers = draw(self, *arguments)
@@ -42,11 +43,10 @@ def _noting_draws(model, draws):
 
         return drawn
 
-    kind = type(model)
     with (
-        mock.patch.object(kind, "normal", noting(kind.normal)),
-        mock.patch.object(kind, "uniform", noting(kind.uniform)),
-        mock.patch.object(kind, "integers", noting(kind.integers)),
+        mock.patch.object(Stream, "normal", noting(Stream.normal)),
+        mock.patch.object(Stream, "uniform", noting(Stream.uniform)),
+        mock.patch.object(Stream, "integers", noting(Stream.integers)),
     ):
         yield
 

@@ -205,7 +205,7 @@ def test_a_tensor_held_in_a_closure_stays_live():
 def test_one_graph_a_batch_shape():
     model, *_ = run(lambda: [dense(4)], "SGD", jit_compile=True)
     graphs = [cell.cell_contents for cell in model.train_function.__closure__][0].graphs
-    assert sorted(key[0][0][0] for key in graphs) == [4, 8]
+    assert sorted(shapes[0][0][0] for shapes, _ in graphs) == [4, 8]
 
 
 def test_auto_captures_only_long_runs(monkeypatch):
