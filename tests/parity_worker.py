@@ -37,6 +37,10 @@ def start(model):
     for variable in model.trainable_variables:
         fan = max(int(np.prod(variable.shape[:-1])), 1)
         variable.assign(rng.normal(0, fan**-0.5, variable.shape).astype("float32"))
+    for variable in model.non_trainable_variables:
+        if np.ptp(numbers(variable)) > 0:  # state that begins at random, as singular vectors do
+            direction = rng.normal(size=variable.shape)
+            variable.assign((direction / np.linalg.norm(direction)).astype("float32"))
     for network, average, _ in model._averages:
         average.set_weights(network.get_weights())
 
