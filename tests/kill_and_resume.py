@@ -62,6 +62,26 @@ def toy_gan(units=12, **compile_options):
     return gan
 
 
+def toy_progressive_gan():
+    """A GAN that grows from 4 x 4 to 8 x 8, between its fourth and its eighth train step."""
+    import keras
+
+    from keras_gen import models, networks
+
+    keras.utils.set_random_seed(3)
+    sockets = models.ProgressiveGAN.sockets((SIDE, SIDE, 1), latent_dim=LATENT)
+    gan = models.ProgressiveGAN(
+        networks.ProgressiveGenerator(*sockets["generator"], width=2),
+        networks.ProgressiveDiscriminator(*sockets["discriminator"], width=2),
+        latent_dim=LATENT,
+        stable_steps=4,
+        fade_steps=4,
+        ema=0.9,
+    )
+    gan.compile({player: keras.optimizers.Adam(1e-3, 0.0, 0.99) for player in sockets})
+    return gan
+
+
 def toy_callbacks():
     """Callbacks of both kinds that have a memory: ours, and Keras' own with arrays in it."""
     import keras

@@ -566,39 +566,41 @@ def test_keras_model_checkpoint(tmp_path):
 WORKER = """
 import sys
 from pathlib import Path
-from kill_and_resume import toy_batches, toy_callbacks, toy_gan
+import kill_and_resume
 from keras_gen import checkpoints
 from test_runs import Interrupted, checkpoint, run
 
-place, here = Path(sys.argv[1]), sys.argv[2]
+place, here, toy = Path(sys.argv[1]), sys.argv[2], getattr(kill_and_resume, sys.argv[3])
 for line in sys.stdin:
     action, folder, *_ = line.split()
     folder = place / folder
     if action == "begin":
         try:
-            run(folder, after=6, checkpoint_every=1)
+            run(folder, model=toy(), after=6, checkpoint_every=1)
         except Interrupted:
             pass
     elif action == "copy":
-        model = toy_gan()
+        model = toy()
         position = checkpoints.load_state(model, folder / "checkpoint")
         checkpoints.save_state(model, folder / f"copied_by_{here}", position)
     else:
-        run(folder, resume=True, checkpoint_every=1)
+        run(folder, model=toy(), resume=True, checkpoint_every=1)
     print("done", *checkpoint(folder), flush=True)
 """
 
 
 @pytest.mark.slow
 @pytest.mark.parity
-def test_a_run_saved_on_one_backend_resumes_on_another(tmp_path):
-    """Three by three: two optimizers, averages, counters, a partial epoch and its metrics."""
+@pytest.mark.parametrize("toy", ["toy_gan", "toy_progressive_gan"])
+def test_a_run_saved_on_one_backend_resumes_on_another(tmp_path, toy):
+    """Three by three: two optimizers, averages, counters, a partial epoch and its metrics; and in
+    the middle of a fade of a GAN that grows."""
     if missing := set(backend.BACKENDS) - set(backend.installed()):
         pytest.skip(f"not installed: {', '.join(sorted(missing))}")
     here = Path(__file__).parent
     workers = {
         name: subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(tmp_path), name],
+            [sys.executable, "-c", WORKER, str(tmp_path), name, toy],
             env={
                 **os.environ,
                 "KERAS_BACKEND": name,
