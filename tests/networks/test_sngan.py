@@ -72,12 +72,13 @@ def test_a_discriminators_stage_by_hand():
     the same; the shortcut gives half of x. Then ReLU, the sum over 4 places, the output.
     """
     network = sngan_discriminator((4, 4, 1), (1,), filters=(1,), blocks=(), spectral=False)
-    centre = np.zeros((3, 3, 1, 1), "float32")
+
+    def centre(value):
+        return np.pad(np.full((1, 1, 1, 1), value), ((1, 1), (1, 1), (0, 0), (0, 0)))
+
     for sign, expected in [(1.0, 12.0 + 1.0), (-1.0, 1.0)]:
-        centre[1, 1] = sign
-        network.get_layer("stage_1_conv_1").set_weights([centre, np.zeros(1)])
-        centre[1, 1] = 6.0
-        network.get_layer("stage_1_conv_2").set_weights([centre, np.zeros(1)])
+        network.get_layer("stage_1_conv_1").set_weights([centre(sign), np.zeros(1)])
+        network.get_layer("stage_1_conv_2").set_weights([centre(6.0), np.zeros(1)])
         network.get_layer("stage_1_shortcut").set_weights([np.full((1, 1, 1, 1), 0.5)])
         network.get_layer("output").set_weights([np.full((1, 1), 10.0), np.full(1, 3.0)])
         logit = numpy(network(np.full((1, 4, 4, 1), 2.0, "float32")))
