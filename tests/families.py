@@ -416,7 +416,6 @@ CASES = (
             adversarial_loss="relativistic",
             penalty=["r1", "r2"],
             penalty_weight=1.0,
-            penalty_every=2,
         ),
         PLAYERS,
         falling=None,

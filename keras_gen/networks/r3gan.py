@@ -77,7 +77,9 @@ def r3gan_generator(
     x = LearnedGrid(coarsest, name="grid")(x)
     x = _blocks(x, "grid_1", blocks[0], expansion, groups, gain)
     for i, (channels, side) in enumerate(zip(filters[1:], grids, strict=True), start=2):
-        x = keras.layers.UpSampling2D(2, interpolation="bilinear", name=f"up_{i}")(x)
+        # In float32: TensorFlow's XLA cannot differentiate it in half precision.
+        up = keras.layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=f"up_{i}")
+        x = up(x)
         x = _change_channels(crop(x, side, f"up_{i}_crop"), channels, f"up_{i}")
         x = _blocks(x, f"grid_{i}", blocks[i - 1], expansion, groups, gain)
     x = _conv1(output_shape[-1], "output", activation=output_activation)(x)
