@@ -62,7 +62,7 @@ def test_a_block_adds_to_what_it_is_given():
         "first": (centre, [0.0]),
         "down_1": (down, [0.0, 0.0]),
         "block_1_in": (left, [0.0, -3.0]),
-        "block_1_out": (left, [0.5, 0.25]),
+        "block_1_out": (left, [-1.5, 0.25]),  # nothing is activated after it
         "up_1": (up, [0.0]),
         "output": (centre, [0.125]),
     }
@@ -70,7 +70,7 @@ def test_a_block_adds_to_what_it_is_given():
         network.get_layer(name).set_weights([kernel, np.array(bias)])
     coarse = np.array([[1.0, 2.0], [3.0, 6.0]])  # of x = 1, 2, 3, 4
     inner = np.maximum(coarse[::-1] + [0.0, -3.0], 0)  # left of the first place lies the second
-    block = coarse + inner[::-1] + [0.5, 0.25]
+    block = coarse + inner[::-1] + [-1.5, 0.25]
     made = numpy(network(np.arange(1.0, 5.0).reshape(1, 4, 1)))[0, :, 0]
     expected = np.zeros(4)
     expected[::2] = block @ [10.0, 100.0]
