@@ -1,10 +1,11 @@
 """The engine: the only room that knows the backend.
 
-Nine names, the same on TensorFlow, JAX and PyTorch:
+Ten names, the same on TensorFlow, JAX and PyTorch:
 
 - `value_and_grad(objective, variables)` -> `((loss, aux), gradients)`
 - `apply_gradients(optimizer, gradients, variables)`
-- `input_gradient(fn, x)` -> `d sum(fn(x)) / dx`, itself differentiable
+- `value_and_input_gradient(fn, x)` -> `((value, aux), d sum(value) / dx)`, itself differentiable
+- `input_gradient(fn, x)` -> `d sum(fn(x)) / dx`, written once, below
 - `every(period, counter, function, otherwise)`: one of two, by a counter, and no work for the other
 - `StepAdapter`: mixin placed before `keras.Model`; lets Keras run a stateful `train_step`
 - `one_program(function)`: a pure function of numbers and a shape, compiled on JAX
@@ -29,33 +30,33 @@ if _backend == "jax":
         StepAdapter,
         apply_gradients,
         every,
-        input_gradient,
         one_program,
         peek,
         sampling,
         value_and_grad,
+        value_and_input_gradient,
     )
 elif _backend == "tensorflow":
     from keras_gen.engine.tensorflow import (
         StepAdapter,
         apply_gradients,
         every,
-        input_gradient,
         one_program,
         peek,
         sampling,
         value_and_grad,
+        value_and_input_gradient,
     )
 elif _backend == "torch":
     from keras_gen.engine.torch import (
         StepAdapter,
         apply_gradients,
         every,
-        input_gradient,
         one_program,
         peek,
         sampling,
         value_and_grad,
+        value_and_input_gradient,
     )
 else:
     raise ImportError(
@@ -75,7 +76,21 @@ __all__ = [
     "sampling",
     "serve_random",
     "value_and_grad",
+    "value_and_input_gradient",
 ]
+
+
+def input_gradient(fn, x):
+    """Gradient of a function with respect to its input: `d sum(fn(x)) / dx`.
+
+    Args:
+        fn: Function of one tensor -> a tensor.
+        x: `(batch, ...)` tensor.
+
+    Returns:
+        A tensor of the shape of `x`, as `value_and_input_gradient` takes it.
+    """
+    return value_and_input_gradient(lambda x: (fn(x), None), x)[1]
 
 
 def minimize(objective, variables, optimizer):

@@ -54,23 +54,25 @@ def apply_gradients(optimizer, gradients, variables):
         optimizer.apply(gradients, variables)
 
 
-def input_gradient(fn, x):
-    """Gradient of a function with respect to its input: `d sum(fn(x)) / dx`.
+def value_and_input_gradient(fn, x):
+    """The value of a function of a tensor, and the gradient of its sum: `d sum(value) / dx`.
 
     The sum makes it one gradient per example where `fn` treats examples apart. It can be
-    differentiated again: gradient penalties are written with it.
+    differentiated again: gradient penalties are written with it, and share the pass that judges.
 
     Args:
-        fn: Function of one tensor: a critic, a network.
+        fn: Function of one tensor, a critic, a network -> `(value, aux)`.
         x: `(batch, ...)` tensor.
 
     Returns:
-        A tensor of the shape of `x`.
+        `((value, aux), gradient)`, the gradient of the shape of `x`.
     """
     with tf.GradientTape() as tape:
         tape.watch(x)
-        total = tf.reduce_sum(ops.cast(fn(x), "float32"))
-    return tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        value, aux = fn(x)
+        total = tf.reduce_sum(ops.cast(value, "float32"))
+    gradient = tape.gradient(total, x, unconnected_gradients=tf.UnconnectedGradients.ZERO)
+    return (value, aux), gradient
 
 
 def every(period, counter, function, otherwise):

@@ -100,30 +100,31 @@ def _traceable(optimizer):
             del optimizer._backend_update_step
 
 
-def input_gradient(fn, x):
-    """Gradient of a function with respect to its input: `d sum(fn(x)) / dx`.
+def value_and_input_gradient(fn, x):
+    """The value of a function of a tensor, and the gradient of its sum: `d sum(value) / dx`.
 
     The sum makes it one gradient per example where `fn` treats examples apart. It can be
-    differentiated again: gradient penalties are written with it.
+    differentiated again: gradient penalties are written with it, and share the pass that judges.
 
     Args:
-        fn: Function of one tensor: a critic, a network.
+        fn: Function of one tensor, a critic, a network -> `(value, aux)`.
         x: `(batch, ...)` tensor.
 
     Returns:
-        A tensor of the shape of `x`.
+        `((value, aux), gradient)`, the gradient of the shape of `x`.
     """
     differentiable_again = torch.is_grad_enabled()
     with torch.enable_grad():
         if not x.requires_grad:
             x = x.detach().requires_grad_()
-        total = ops.cast(fn(x), "float32").sum()
+        value, aux = fn(x)
+        total = ops.cast(value, "float32").sum()
         if not total.requires_grad:
-            return torch.zeros_like(x)
+            return (value, aux), torch.zeros_like(x)
         (gradient,) = torch.autograd.grad(
             total, [x], create_graph=differentiable_again, allow_unused=True
         )
-    return torch.zeros_like(x) if gradient is None else gradient
+    return (value, aux), torch.zeros_like(x) if gradient is None else gradient
 
 
 def every(period, counter, function, otherwise):

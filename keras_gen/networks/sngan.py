@@ -52,7 +52,7 @@ def sngan_generator(
     """Residual blocks that double the sides, from a vector to an image.
 
     `dense to the coarsest grid
-    -> conv1(up(x)) + conv3(act(norm(conv3(up(act(norm(x))))))) per stage
+    -> up(conv1(x)) + conv3(act(norm(conv3(up(act(norm(x))))))) per stage
     -> act(norm(x)) -> conv3`, `norm` batch normalization, `act` ReLU, `up` nearest.
 
     Args:
@@ -97,8 +97,9 @@ def sngan_generator(
         y = make.conv(channels, 3, gain=2.0, use_bias=False, name=f"stage_{i}_conv_1")(y)
         y = keras.layers.ReLU(name=f"stage_{i}_activation_2")(norm(y, f"stage_{i}_norm_2"))
         y = make.conv(channels, 3, gain=2.0, use_bias=False, name=f"stage_{i}_conv_2")(y)
-        x = _up(x, side, f"stage_{i}_shortcut_up")
+        # Before the doubling, which it commutes with: a quarter of the work.
         x = make.conv(channels, 1, use_bias=False, name=f"stage_{i}_shortcut")(x)
+        x = _up(x, side, f"stage_{i}_shortcut_up")
         x = keras.layers.Add(name=f"stage_{i}")([x, y])
         if i == attention_after:
             x = SelfAttention(spectral, name="attention")(x)

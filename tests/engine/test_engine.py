@@ -99,6 +99,21 @@ def test_input_gradient_of_a_cube_and_of_its_gradient():
     np.testing.assert_allclose(ops.convert_to_numpy(second), 6 * ops.convert_to_numpy(x))
 
 
+def test_a_value_beside_its_input_gradient_is_that_of_the_same_pass():
+    """`w x**2`: value, what else it says, and `2 w x`; then by w, through value and slope."""
+    w, x = variable(3.0), ops.array([[1.0], [-2.0]])
+
+    def objective():
+        (value, aux), slope = engine.value_and_input_gradient(lambda x: (w * x**2, x + 1.0), x)
+        return ops.sum(value) + ops.sum(slope**2), (value, aux, slope)
+
+    (total, seen), (by_w,) = engine.value_and_grad(objective, [w])
+    for found, expected in zip(seen, ([3.0, 12.0], [2.0, -1.0], [6.0, -12.0]), strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(ops.stop_gradient(found))[:, 0], expected)
+    assert float(total) == pytest.approx(15.0 + 180.0)
+    assert float(by_w) == pytest.approx(5.0 + 8.0 * 3.0 * 5.0)  # 1 + 4, and 2 w 4 (1 + 4)
+
+
 def test_input_gradient_keeps_what_the_function_writes():
     calls = variable(0.0, trainable=False)
 

@@ -6,6 +6,7 @@ import pytest
 from keras import ops
 from toys import constant, linear, number, numpy
 
+from keras_gen import engine
 from keras_gen.models import GAN
 from keras_gen.models.adversarial.penalties import PENALTIES, penalties_named
 
@@ -63,8 +64,6 @@ def test_a_map_of_patches_is_summed(name):
 @pytest.mark.parametrize("name", ONE_CENTRED)
 def test_a_flat_critic_has_a_finite_slope_of_its_penalty(name):
     """`(|w| - 1)**2` has no derivative at w = 0: NaN unless taken care of."""
-    from keras_gen import engine
-
     critic = linear(np.zeros((4, 1)), [0.0])
     _, gradients = engine.value_and_grad(
         lambda: (
@@ -104,6 +103,51 @@ def test_a_gan_adds_them_to_its_loss(loss, penalty, sum_of_slopes):
         plain["discriminator_loss"] + 3.0 * paying["penalty"], rel=1e-5
     )
     assert paying["generator_loss"] == pytest.approx(plain["generator_loss"], rel=1e-6)
+
+
+class Counted(keras.layers.Layer):
+    """Hands its input on, and counts how often it was called on an example."""
+
+    times = 0
+
+    def call(self, x):
+        self.times += 1
+        return x
+
+
+@pytest.mark.parametrize("penalty", ["r1", ["r2"], ["r1", "r2"], ["zero_centred", "r2"]])
+def test_a_slope_at_data_or_samples_shares_the_pass_that_judges_them(penalty):
+    """Loss and gradients are those of passes of their own, as `Penalty` takes them; only those
+    between data and samples still need one."""
+    keras.utils.set_random_seed(0)
+    counted = Counted()
+    layers = [keras.layers.Dense(7, activation="tanh"), keras.layers.Dense(1)]
+    critic = keras.Sequential([keras.Input((2,)), counted, *layers])
+    options = {"latent_dim": 3, "penalty": penalty, "penalty_weight": 3.0}
+    model = GAN(constant(3, [1.0, 2.0]), critic, **options)
+    x = ops.convert_to_tensor(REAL[:, :2])
+    noise, places = model.draw_noise(x), model.draw_places(x)
+    counted.times = 0
+    (loss, aux), gradients = engine.value_and_grad(
+        lambda: model.discriminator_objective(x, noise, places, None, True),
+        critic.trainable_variables,
+    )
+    assert counted.times == 2 + ("zero_centred" in penalty)
+
+    def apart():
+        fake = model.generate(noise)
+        paid = sum(
+            ops.mean(each(critic, x, fake, place))
+            for each, place in zip(penalties_named(penalty), places, strict=True)
+        )
+        losses = ops.softplus(-critic(x)) + ops.softplus(critic(fake))
+        return ops.mean(losses) + 3.0 * paid, {"penalty": paid}
+
+    (expected, plain), by = engine.value_and_grad(apart, critic.trainable_variables)
+    assert number(loss) == pytest.approx(number(expected), rel=1e-5)
+    assert number(aux["penalty"]) == pytest.approx(number(plain["penalty"]), rel=1e-5)
+    for found, wanted in zip(gradients, by, strict=True):
+        np.testing.assert_allclose(numpy(found), numpy(wanted), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])

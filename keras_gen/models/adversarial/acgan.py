@@ -131,18 +131,12 @@ class ACGAN(FromNoise, Penalized, GenerativeModel):
     def discriminator_objective(self, real, noise, places, labels, training):
         """The discriminator's loss; its scores, L_C and the shares of right classes beside it."""
         fake = ops.stop_gradient(self.generate(noise, labels, training))
-        real_source, real_class = self.judge(real, training)
-        fake_source, fake_class = self.judge(fake, training)
+        (real_source, real_class), (fake_source, fake_class), penalty = self.judge_and_penalize(
+            lambda x: self.judge(x, training), real, fake, places, training
+        )
         class_loss = self.class_loss(labels, real_class) + self.class_loss(labels, fake_class)
         loss = ops.mean(self._loss.discriminator(real_source, fake_source))
-        loss, penalty = self.with_penalty(
-            loss + self.class_weight * class_loss,
-            lambda x: self.judge(x, training)[0],
-            real,
-            fake,
-            places,
-            training,
-        )
+        loss = loss + self.class_weight * class_loss + self.penalty_weight * sum(penalty.values())
         terms = {
             "class_loss": class_loss,
             "real_accuracy": accuracy(labels, real_class),

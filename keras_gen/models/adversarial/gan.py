@@ -158,12 +158,11 @@ class GAN(FromNoise, Penalized, Augmented, GenerativeModel):
         """The discriminator's loss; its mean probability of "real" on both sides beside it."""
         fake = ops.stop_gradient(self.generate(noise, labels, training))
         real, fake = self.show(real, training), self.show(fake, training)
-        real_logits = self.judge(real, labels, training)
-        fake_logits = self.judge(fake, labels, training)
-        loss = ops.mean(self._loss.discriminator(real_logits, fake_logits, **self._smoothed))
-        loss, penalty = self.with_penalty(
-            loss, lambda x: self.judge(x, labels, training), real, fake, places, training
+        (real_logits, _), (fake_logits, _), penalty = self.judge_and_penalize(
+            lambda x: (self.judge(x, labels, training), None), real, fake, places, training
         )
+        loss = ops.mean(self._loss.discriminator(real_logits, fake_logits, **self._smoothed))
+        loss = loss + self.penalty_weight * sum(penalty.values())
         strength = self.follow_overfitting(real_logits, training)
         return loss, {**scores(real_logits, fake_logits), **penalty, **strength}
 

@@ -38,7 +38,10 @@ class Penalty(NamedTuple):
         Returns:
             `(batch,)` float32.
         """
-        slope = engine.input_gradient(discriminator, self.place(real, fake, noise))
+        return self.of(engine.input_gradient(discriminator, self.place(real, fake, noise)))
+
+    def of(self, slope):
+        """The penalty `(batch,)` of slopes `(batch, ...)`."""
         squares = ops.square(ops.cast(slope, "float32"))
         return self.cost(ops.sum(squares, axis=tuple(range(1, len(slope.shape)))))
 
@@ -144,34 +147,47 @@ class Penalized:
         draws = {"mix": self.uniform, "jitter": self.normal}
         return [p.noise and draws[p.noise](shapes[p.noise]) for p in self._penalties]
 
-    def with_penalty(self, loss, judge, real, fake, places, training):
-        """`loss + penalty_weight * (sum of the penalties)`, and the sum by name where there is one.
+    def judge_and_penalize(self, judge, real, fake, places, training):
+        """What the discriminator says of data and of samples, and what its slopes cost.
+
+        A slope at the data or at the samples shares the pass that judges them; unless only every so
+        many steps pay, the others of which are the faster for not taking it.
 
         Args:
-            loss: the discriminator's, a scalar.
-            judge: `(batch, ...) -> (batch, 1)` logits, or a map of them.
+            judge: `(batch, ...) -> (logits, aux)`; logits `(batch, 1)`, or a map of them.
             real: `(batch, ...)` data.
             fake: `(batch, ...)` generated examples.
             places: what `draw_places` gave.
-            training: whether it is a train step, of which only every so many pays.
+            training: whether it is a train step, of which only every `penalty_every`-th pays.
 
         Returns:
-            `(scalar, {} or {"penalty": scalar})`.
+            `(logits, aux)` of the data, the same of the samples, and the sum of the penalties,
+            a scalar, by name: `{"penalty": sum}`, `{}` where there is none.
         """
-        if not self._penalties:
-            return loss, {}
+        period = self.penalty_every if training else 1
+        judged, slopes = [], {}
+        for place, x in ((at_data, real), (at_samples, fake)):
+            if period == 1 and any(each.place is place for each in self._penalties):
+                said, slopes[place] = engine.value_and_input_gradient(judge, x)
+            else:
+                said = judge(x)
+            judged.append(said)
 
         def all_of_them():
             return sum(
-                ops.mean(each(judge, real, fake, place))
-                for each, place in zip(self._penalties, places, strict=True)
+                ops.mean(
+                    each.of(slopes[each.place])
+                    if each.place in slopes
+                    else each(lambda x: judge(x)[0], real, fake, noise)
+                )
+                for each, noise in zip(self._penalties, places, strict=True)
             )
 
-        period = self.penalty_every
-        if period == 1 or not training:
-            penalty = all_of_them()
-        else:
-            penalty = period * engine.every(
-                period, self.optimizer.iterations, all_of_them, lambda: ops.zeros((), "float32")
-            )
-        return loss + self.penalty_weight * penalty, {"penalty": penalty}
+        if not self._penalties:
+            return *judged, {}
+        if period == 1:
+            return *judged, {"penalty": all_of_them()}
+        penalty = engine.every(
+            period, self.optimizer.iterations, all_of_them, lambda: ops.zeros((), "float32")
+        )
+        return *judged, {"penalty": period * penalty}

@@ -164,12 +164,12 @@ class ProgressiveGAN(FromNoise, Penalized, InStages, GenerativeModel):
     def discriminator_objective(self, real, noise, places, training):
         """The discriminator's loss; its mean probability of "real" on both sides beside it."""
         fake = ops.stop_gradient(self.generate(noise, training=training))
-        real_logits, fake_logits = self.judge(real, training), self.judge(fake, training)
+        (real_logits, _), (fake_logits, _), penalty = self.judge_and_penalize(
+            lambda x: (self.judge(x, training), None), real, fake, places, training
+        )
         loss = ops.mean(self._loss.discriminator(real_logits, fake_logits))
         loss = loss + self.drift * ops.mean(ops.square(ops.cast(real_logits, "float32")))
-        loss, penalty = self.with_penalty(
-            loss, lambda x: self.judge(x, training), real, fake, places, training
-        )
+        loss = loss + self.penalty_weight * sum(penalty.values())
         level, _ = self.stage
         shown = {"level": level - 1.0 + self.alpha} if level else {"level": 0.0}
         return loss, {**scores(real_logits, fake_logits), **penalty, **shown}
