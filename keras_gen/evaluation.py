@@ -17,6 +17,51 @@ MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
 POOL = 10_000  # digits that stacks without a model are drawn from
 
 
+class Judges:
+    """The classifiers of some data, trained when first asked for; models of it may share them.
+
+    Args:
+        data: what has `.train`, a `keras_gen.data.Dataset`.
+    """
+
+    def __init__(self, data):
+        self.data = data
+
+    @functools.cached_property
+    def classifier(self):
+        """A small classifier trained on the training images, named after the data."""
+        from keras_gen import metrics
+
+        train = self.data.train
+        images, labels = _labelled(train)
+        classifier = metrics.Classifier(train.shape, train.num_classes, name=_named(train, "cnn"))
+        epochs = max(5, LEAST_SHOWN // len(images))
+        return classifier.fit(images, labels, epochs=epochs)
+
+    @functools.cached_property
+    def judge(self):
+        """A classifier that rejects: trained as `classifier`, or on images the data keep for it."""
+        from keras_gen import metrics
+
+        parts = self.data.train.modes
+        train = self.data.train if parts is None else parts.judging
+        images, labels = _labelled(train)
+        name = _named(train, "judge")
+        judge = metrics.RejectingClassifier(train.shape, train.num_classes, name=name)
+        return judge.fit(images, labels)
+
+
+def _labelled(train):
+    """Images to train a classifier on, in [0, 1], and their labels."""
+    if train.num_classes is None:
+        raise ValueError(
+            f"evaluate.metrics: a classifier needs labels, {train.name} has none; take "
+            "metrics that need none"
+        )
+    images, labels = train.arrays(limit=MOST_NUMBERS // int(np.prod(train.shape)))
+    return in_unit_range(images, train.value_range), labels
+
+
 class Trial:
     """A trained model, its data, and what several metrics share.
 
@@ -27,6 +72,7 @@ class Trial:
         importance_samples: of each posterior, where a metric estimates `log p(x)`.
         likelihood_examples: most test examples, the first ones, of which it does.
         seed: of these samples.
+        judges: the `Judges` of the data; its own where None.
     """
 
     def __init__(
@@ -38,7 +84,9 @@ class Trial:
         importance_samples=500,
         likelihood_examples=1000,
         seed=0,
+        judges=None,
     ):
+        self.judges = Judges(data) if judges is None else judges
         self.model = model
         self.data = data
         self.samples = samples
@@ -74,38 +122,15 @@ class Trial:
         random = np.random.default_rng(self.seed).random(levels.shape)
         return (random < levels).astype("float32")
 
-    @functools.cached_property
+    @property
     def classifier(self):
-        """A small classifier trained on the training images, named after the data."""
-        from keras_gen import metrics
+        """A classifier of the data."""
+        return self.judges.classifier
 
-        train = self.data.train
-        images, labels = self._labelled(train)
-        classifier = metrics.Classifier(train.shape, train.num_classes, name=_named(train, "cnn"))
-        epochs = max(5, LEAST_SHOWN // len(images))
-        return classifier.fit(images, labels, epochs=epochs)
-
-    @functools.cached_property
+    @property
     def judge(self):
-        """A classifier that rejects: trained as `classifier`, or on images the data keep for it."""
-        from keras_gen import metrics
-
-        parts = self.data.train.modes
-        train = self.data.train if parts is None else parts.judging
-        images, labels = self._labelled(train)
-        name = _named(train, "judge")
-        judge = metrics.RejectingClassifier(train.shape, train.num_classes, name=name)
-        return judge.fit(images, labels)
-
-    def _labelled(self, train):
-        """Images to train a classifier on, in [0, 1], and their labels."""
-        if train.num_classes is None:
-            raise ValueError(
-                f"evaluate.metrics: a classifier needs labels, {train.name} has none; take "
-                "metrics that need none"
-            )
-        images, labels = train.arrays(limit=MOST_NUMBERS // int(np.prod(train.shape)))
-        return self.in_unit_range(images), labels
+        """A classifier of the data that rejects."""
+        return self.judges.judge
 
     def generate(self, count):
         """Samples of the model, images in [0, 1]: the same for the same seed."""
@@ -135,10 +160,15 @@ class Trial:
 
     def in_unit_range(self, images):
         """Images of the data's range, brought to [0, 1]; signals and vectors as they are."""
-        if self.in_reals:
-            return images
-        low, high = self.data.train.value_range
-        return images if (low, high) == (0, 1) else (images - low) / (high - low)
+        return in_unit_range(images, self.data.train.value_range)
+
+
+def in_unit_range(images, value_range):
+    """`(images - low) / (high - low)`; as they are where there is no range."""
+    if value_range is None or tuple(value_range) == (0, 1):
+        return images
+    low, high = value_range
+    return (images - low) / (high - low)
 
 
 def evaluate(model, data, names, **options):

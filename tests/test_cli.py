@@ -217,7 +217,37 @@ def test_evaluate_writes_what_it_prints(place):
     written = json.loads((place / "runs" / "tiny" / "metrics.json").read_text())
     assert written == {**document["results"], "backend": BACKEND}
     assert document["results"]["test_loss"] > 0
-    assert "independent_pixels_nll" in ran("evaluate", "tiny").stdout
+    alone = ran("evaluate", "tiny").stdout
+    assert "independent_pixels_nll" in alone and "mean" not in alone
+
+
+def test_runs_of_several_seeds_are_told_as_mean_and_deviation(place):
+    """The deviation is that of a sample, of n - 1; another config is not of their number."""
+    small = ["--set", "evaluate.metrics=['loss']", "--set", "train.epochs=1"]
+    for seed in (1, 2, 5):
+        options = [*small, "--set", f"train.seed={seed}"]
+        ran("train", "tiny.toml", "--out", f"runs/seed_{seed}", *options)
+    names = ["runs/seed_1", "tiny", "runs/seed_2", "runs/seed_5"]
+    told = ran("evaluate", *names).stdout
+    losses = [
+        json.loads((place / "runs" / f"seed_{seed}" / "metrics.json").read_text())["test_loss"]
+        for seed in (1, 2, 5)
+    ]
+    assert len(set(losses)) == 3
+    assert told.count("seeds ") == 1 and "seeds 1, 2, 5" in told
+    spread = told[told.index("seeds 1, 2, 5") :]
+    line = next(row.split() for row in spread.splitlines() if row.startswith("test_loss"))
+    assert float(line[1]) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert float(line[2]) == pytest.approx(np.std(losses, ddof=1), rel=0.06)  # two digits of it
+    document = json.loads(ran("evaluate", *names, "--json").stdout)
+    assert [one["run"] for one in document["runs"]] == ["runs/seed_1", "runs/tiny", *names[2:]]
+    assert document["runs"][0]["results"]["test_loss"] == pytest.approx(losses[0], rel=1e-5)
+
+
+def test_a_run_that_is_not_there_is_refused_before_any_is_evaluated(place):
+    (place / "runs" / "tiny" / "metrics.json").unlink(missing_ok=True)
+    assert "nowhere" in ran("evaluate", "tiny", "nowhere", code=2).stderr
+    assert not (place / "runs" / "tiny" / "metrics.json").exists()
 
 
 @pytest.mark.parametrize(

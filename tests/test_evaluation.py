@@ -154,6 +154,9 @@ def test_the_judge_is_named_after_the_data_and_trained_on_what_they_keep_for_it(
     assert isinstance(evaluation.Trial(None, splits).judge, Judge)
     assert (seen["shape"], seen["classes"], seen["name"]) == ((8, 8, 1), 10, "digits_judge")
     assert (seen["images"].min(), seen["images"].max()) == (0.0, 1.0)
+    shared = evaluation.Judges(splits)
+    trials = [evaluation.Trial(None, splits, judges=shared) for _ in range(2)]
+    assert trials[0].judge is trials[1].judge  # trained once
     kept = data.load("digits", "test")
     train = SimpleNamespace(
         modes=SimpleNamespace(judging=kept), value_range=(0.0, 1.0), name="stacks"

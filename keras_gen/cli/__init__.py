@@ -38,6 +38,7 @@ app.add_typer(data_app, name="data", no_args_is_help=True)
 
 Config = Annotated[str, typer.Argument(help="A preset (keras-gen list) or a .toml file.")]
 Run = Annotated[str, typer.Argument(help="A run's folder, or a preset trained in runs/.")]
+Runs = Annotated[list[str], typer.Argument(help="Runs' folders, or presets trained in runs/.")]
 Backend = Annotated[str | None, typer.Option(help="jax, tensorflow or torch.")]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Override a key: --set train.epochs=3.")
@@ -106,16 +107,28 @@ def train(
 
 
 @command
-def evaluate(run: Run, backend: Backend = None, quiet: Quiet = False, as_json: Json = False):
-    """Measure what [evaluate] of a run's config names; writes metrics.json."""
-    folder = files.find_run(run)
-    actions = _actions(backend)
-    results = actions.evaluate(folder)
+def evaluate(run: Runs, backend: Backend = None, quiet: Quiet = False, as_json: Json = False):
+    """Measure what [evaluate] of each run's config names; writes metrics.json beside it.
+
+    Of runs that differ by their seed alone it tells mean and deviation, too.
+    """
+    folders = [files.find_run(name) for name in run]
+    measured = []
+    for folder, (recipe, results) in zip(
+        folders, _actions(backend).evaluate_each(folders), strict=True
+    ):
+        measured.append((recipe, results))
+        if not (quiet or as_json):
+            show.results(results, title=f"{folder}: the test split")
+            print(f"written to {folder / 'metrics.json'}")
     if as_json:
-        _print_json(run=str(folder), results=results)
+        documents = [
+            {"run": str(folder), "results": results}
+            for folder, (_, results) in zip(folders, measured, strict=True)
+        ]
+        _print_json(**(documents[0] if len(documents) == 1 else {"runs": documents}))
     elif not quiet:
-        show.results(results, title=f"{folder}: the test split")
-        print(f"written to {folder / 'metrics.json'}")
+        show.spreads(measured)
 
 
 @command

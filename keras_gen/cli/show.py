@@ -1,11 +1,15 @@
 """Tables for people: the zoo, results, verdicts."""
 
+import json
+import statistics
+
 from rich.console import Console
 from rich.table import Table
 
 from keras_gen.config import schema
 
 WIDE = 10_000  # no table is as wide
+NUMBERS = ("number", "mean", "deviation")
 
 
 def entry(recipe):
@@ -38,6 +42,31 @@ def results(numbers, title):
     _print(table)
 
 
+def spreads(measured):
+    """Prints mean and deviation of runs that differ by `train.seed` alone, two or more.
+
+    Args:
+        measured: of each run its `(recipe, {result: number})`.
+    """
+    alike = {}
+    for recipe, numbers in measured:
+        tables = {**recipe.tables, "train": {**recipe.tables["train"], "seed": None}}
+        alike.setdefault(json.dumps(tables, sort_keys=True, default=str), []).append(
+            (recipe, numbers)
+        )
+    for runs in alike.values():
+        if len(runs) == 1:
+            continue
+        recipes, numbers = zip(*runs, strict=True)
+        seeds = ", ".join(str(recipe.config.train.seed) for recipe in recipes)
+        table = _table("result", "mean", "deviation", title=f"{recipes[0].name}: seeds {seeds}")
+        for name in numbers[0]:
+            values = [of_run[name] for of_run in numbers]
+            mean, deviation = statistics.fmean(values), statistics.stdev(values)
+            table.add_row(name, f"{mean:.6g}", f"{deviation:.2g}")
+        _print(table)
+
+
 def verdicts(verdicts_, title):
     """Prints what was expected beside what came."""
     table = _table("result", "number", "expected", "", title=title)
@@ -62,7 +91,7 @@ def duration(seconds):
 def _table(*columns, title=None):
     table = Table(title=title, title_justify="left", box=None, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=True, justify="right" if column == "number" else "left")
+        table.add_column(column, no_wrap=True, justify="right" if column in NUMBERS else "left")
     return table
 
 

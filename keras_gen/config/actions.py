@@ -147,10 +147,30 @@ def evaluate(run):
         DataError: the data is not what it should be.
         RunError: the run is not finished, or its model is damaged.
     """
-    folder = files.find_run(run)
-    recipe = files.read(folder / "config.toml")
-    model = _load(folder, recipe)
-    return _measure(recipe, folder, model, build.load_data(recipe))
+    ((_, results),) = evaluate_each([run])
+    return results
+
+
+def evaluate_each(runs):
+    """Evaluates several runs; those on the same data are judged by the same classifiers.
+
+    Args:
+        runs: of each the folder, or the name of a preset, as `evaluate` takes it.
+
+    Yields:
+        `(recipe, {result: number})` of each in turn, once its `metrics.json` is written.
+
+    Raises:
+        ConfigError, DataError, RunError: as `evaluate`; of a folder or a config before the first.
+    """
+    folders = [files.find_run(run) for run in runs]
+    recipes = [files.read(folder / "config.toml") for folder in folders]
+    judges, of = None, None
+    for folder, recipe in zip(folders, recipes, strict=True):
+        model = _load(folder, recipe)
+        if judges is None or recipe.config.data != of:
+            judges, of = evaluation.Judges(build.load_data(recipe)), recipe.config.data
+        yield recipe, _measure(recipe, folder, model, judges)
 
 
 def compare(recipe, run):
@@ -166,7 +186,8 @@ def compare(recipe, run):
     Raises:
         ConfigError: a result that is expected is not measured.
     """
-    results = _measure(recipe, run.folder, run.model, build.load_data(recipe))
+    judges = evaluation.Judges(build.load_data(recipe))
+    results = _measure(recipe, run.folder, run.model, judges)
     return [
         verdict
         for name, bound in recipe.config.expect.items()
@@ -311,13 +332,14 @@ def _watchers(recipe, dataset):
     return [pictures.CollapseMonitor(examples, labels, **options)]
 
 
-def _measure(recipe, folder, model, splits):
+def _measure(recipe, folder, model, judges):
     section = recipe.config.evaluate
     try:
         results = evaluation.evaluate(
             model,
-            splits,
+            judges.data,
             section.metrics,
+            judges=judges,
             **section.model_dump(exclude={"metrics"}),
         )
     except ValueError as error:
