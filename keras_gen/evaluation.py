@@ -300,25 +300,32 @@ def precision_recall(trial):
 def accepted(trial):
     """The share of samples that a classifier takes for images of the data, which may reject them.
 
-    It rejects what it is less than 0.9 sure of. Precision and recall are those in its features, the
-    rows beside the samples' those of `precision_recall`; `_accuracy` is the share of all test
-    images whose most probable class is theirs.
+    It rejects what it is less than 0.9 sure of; `_share_of_i` are those it takes for class i, which
+    sum to those accepted. Precision and recall are those in its features, of half as many samples
+    as there are test images, and beside them stand the rows of `precision_recall`; `_accuracy` is
+    the share of all test images whose most probable class is theirs.
     """
     judge = trial.judge
-    real, contenders = _contenders(trial)
+    samples = trial.generate(trial.samples)
+    classes = judge.classify(samples)
+    real, contenders = _contenders(trial, samples)
     shares = {
         f"{judge.name}_accepted{suffix}": float((judge.classify(images) >= 0).mean())
         for suffix, images in contenders.items()
     }
-    accuracy = judge.accuracy(trial.test_images, trial.data.test.labels())
     return {
-        f"{judge.name}_accuracy": accuracy,
+        f"{judge.name}_accuracy": judge.accuracy(trial.test_images, trial.data.test.labels()),
         **shares,
+        f"{judge.name}_accepted": float((classes >= 0).mean()),
+        **{
+            f"{judge.name}_share_of_{i}": float((classes == i).mean())
+            for i in range(trial.data.train.num_classes)
+        },
         **_scores(f"{judge.name}_", judge.features, real, contenders),
     }
 
 
-def _contenders(trial):
+def _contenders(trial, samples=None):
     """Half of the test examples, and who is held against them: `{suffix: examples}`."""
     from keras_gen import metrics
 
@@ -327,7 +334,7 @@ def _contenders(trial):
     limits = None if trial.in_reals else (0.0, 1.0)
     gaussian = metrics.fitted_gaussian_samples(trial.train_images, count, trial.seed, limits)
     return real, {
-        "": trial.generate(count),
+        "": trial.generate(count) if samples is None else samples[:count],
         "_of_gaussian": gaussian,
         "_of_held_out": held_out,
     }

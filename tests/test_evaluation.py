@@ -129,12 +129,16 @@ def test_a_judge_tells_what_it_accepts(monkeypatch):
     monkeypatch.setattr(evaluation.Trial, "judge", judge)
     shuffled = np.random.default_rng(0).permuted(images[:750].reshape(750, 64), axis=1)
     half = Replayer(np.concatenate([images[:750], shuffled.reshape(-1, 8, 8, 1)]))
-    results = evaluation.evaluate(half, splits, ["accepted"])
+    results = evaluation.evaluate(half, splits, ["accepted"], samples=1500)
     held_out = results["digits_judge_accepted_of_held_out"]
     assert held_out > 0.7
     assert results["digits_judge_accepted"] == pytest.approx(held_out / 2, abs=0.1)
     assert results["digits_judge_accepted_of_gaussian"] < 0.2
     assert results["digits_judge_accuracy"] > 0.9
+    shares = [results[f"digits_judge_share_of_{digit}"] for digit in range(10)]
+    assert sum(shares) == pytest.approx(results["digits_judge_accepted"]) and min(shares) > 0.01
+    taken = judge.classify(images[:750])
+    assert shares[3] == pytest.approx((taken == 3).mean() / 2, abs=0.01)
     assert results["digits_judge_precision"] < 0.8 < results["digits_judge_precision_of_held_out"]
 
 
