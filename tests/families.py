@@ -431,6 +431,7 @@ CASES = (
             latent_dim=4,
             adversarial_loss="least_squares",
             penalty="dragan",
+            penalty_every=2,
             weight_clipping=0.5,
             label_smoothing=0.1,
             # Not what reads between pixels: rounding would decide which.

@@ -14,11 +14,19 @@ from tensorflow.core.protobuf import config_pb2  # noqa: E402
 from tensorflow.python.grappler import tf_optimizer  # noqa: E402
 from tensorflow.python.training import saver  # noqa: E402
 
-LOOKS_AT_NO_VALUE = {"NoOp", "Identity", "VarIsInitializedOp", "VariableShape"}
+LOOKS_AT_NO_VALUE = {"NoOp", "VarIsInitializedOp", "VariableShape"}
+HANDS_ON = {"Identity", "Switch"}  # a handle; a branch is entered by switches
 
 
 def source(name):
     return name.lstrip("^").split(":")[0]
+
+
+def only_reads(node, handle):
+    """Whether a node leaves a resource as it is; of one with branches TensorFlow notes it."""
+    noted = node.attr["_read_only_resource_inputs"].list.i
+    inputs = [i for i, name in enumerate(node.input) if source(name) == handle]
+    return node.op == "ReadVariableOp" or set(inputs) <= set(noted)
 
 
 def unordered(graph, resources):
@@ -39,16 +47,21 @@ def unordered(graph, resources):
                 bits |= before[i] | 1 << position[i]
             before[stack.pop()] = bits
     accesses = collections.defaultdict(list)
-    for node in graph.node:
-        if node.op not in LOOKS_AT_NO_VALUE:
-            for name in resources & {source(i) for i in node.input if not i.startswith("^")}:
-                accesses[name].append(node)
+    handles = {name: name for name in resources}
+    for name in sorted(nodes, key=lambda name: before[name].bit_count()):
+        node = nodes[name]
+        taken = [source(i) for i in node.input if not i.startswith("^") and source(i) in handles]
+        if node.op in HANDS_ON and taken:
+            handles[name] = handles[taken[0]]
+        elif node.op not in LOOKS_AT_NO_VALUE:
+            for handle in set(taken):
+                accesses[handles[handle]].append((node, only_reads(node, handle)))
     return [
         (a.name, b.name)
         for group in accesses.values()
-        for k, a in enumerate(group)
-        for b in group[:k]
-        if {a.op, b.op} != {"ReadVariableOp"}
+        for k, (a, a_reads) in enumerate(group)
+        for b, b_reads in group[:k]
+        if not (a_reads and b_reads)
         and not (before[a.name] >> position[b.name] & 1 or before[b.name] >> position[a.name] & 1)
     ]
 
