@@ -37,6 +37,7 @@ class ACGAN(FromNoise, Penalized, GenerativeModel):
         class_weight: Weight of the classes in both losses; the paper's is 1.
         penalty: What the discriminator pays for the slope of S, as of `GAN`.
         penalty_weight: Weight of the penalty.
+        penalty_every: How many train steps go from one that pays it to the next, as of `GAN`.
         discriminator_steps: Discriminator steps a train step.
         ema: Decay of the generator's averaged copy, with which `sample` then generates;
             `None` keeps no average.
@@ -64,13 +65,14 @@ class ACGAN(FromNoise, Penalized, GenerativeModel):
         class_weight: float = 1.0,
         penalty: str | Sequence[str] | None = None,
         penalty_weight: float = 10.0,
+        penalty_every: int = 1,
         discriminator_steps: int = 1,
         ema: float | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self._loss = loss_named(adversarial_loss)
-        self.penalize_by(penalty, penalty_weight)
+        self.penalize_by(penalty, penalty_weight, penalty_every)
         if num_classes is None or num_classes < 2:
             raise ValueError(f"num_classes must be 2 or more; got {num_classes!r}.")
         if class_weight < 0:

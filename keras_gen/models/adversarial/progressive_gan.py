@@ -43,6 +43,7 @@ class ProgressiveGAN(FromNoise, Penalized, InStages, GenerativeModel):
         adversarial_loss: A loss of `GAN`, by its name.
         penalty: As of `GAN`, on the images of the level.
         penalty_weight: Weight of the penalty.
+        penalty_every: Train steps from one that pays it to the next, as of `GAN`.
         drift: Weight of the square of the discriminator's logits for data, which keeps them from
             drifting off where the loss sees differences only.
         discriminator_steps: Discriminator steps a train step.
@@ -72,6 +73,7 @@ class ProgressiveGAN(FromNoise, Penalized, InStages, GenerativeModel):
         adversarial_loss: str = "wasserstein",
         penalty: str | Sequence[str] | None = "wgan_gp",
         penalty_weight: float = 10.0,
+        penalty_every: int = 1,
         drift: float = 0.001,
         discriminator_steps: int = 1,
         ema: float | None = 0.999,
@@ -79,7 +81,7 @@ class ProgressiveGAN(FromNoise, Penalized, InStages, GenerativeModel):
     ):
         super().__init__(**kwargs)
         self._loss = loss_named(adversarial_loss)
-        self.penalize_by(penalty, penalty_weight)
+        self.penalize_by(penalty, penalty_weight, penalty_every)
         self.add_term("level", "up")
         if drift < 0:
             raise ValueError(f"drift must not be negative; got {drift!r}.")
@@ -124,8 +126,7 @@ class ProgressiveGAN(FromNoise, Penalized, InStages, GenerativeModel):
             )
 
     def train_step(self, data):
-        real, _ = self.unpack(data)
-        real = self.seen(real)
+        real = self.seen(self.unpack(data)[0])
         level, fading = self.stage
         generator, discriminator = (
             player.stage(level, fading).trainable_variables
@@ -170,9 +171,8 @@ class ProgressiveGAN(FromNoise, Penalized, InStages, GenerativeModel):
         loss = ops.mean(self._loss.discriminator(real_logits, fake_logits))
         loss = loss + self.drift * ops.mean(ops.square(ops.cast(real_logits, "float32")))
         loss = loss + self.penalty_weight * sum(penalty.values())
-        level, _ = self.stage
-        shown = {"level": level - 1.0 + self.alpha} if level else {"level": 0.0}
-        return loss, {**scores(real_logits, fake_logits), **penalty, **shown}
+        level = self.stage[0] - 1.0 + self.alpha if self.stage[0] else 0.0
+        return loss, {**scores(real_logits, fake_logits), **penalty, "level": level}
 
     def generator_objective(self, real, noise, training):
         """The generator's loss on what it makes of `noise`, beside the data if it is relative."""
