@@ -6,6 +6,7 @@ the state before each of its 20 steps; the others take each step from that state
 
 import os
 import sys
+import time
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -65,7 +66,7 @@ def synchronised(case, folder, reference):
         )
         plain(optimizer, grads, variables)
 
-    states = None if reference else np.load(folder / f"states_{case.name}.npz")
+    states = None if reference else np.load(awaited(folder / f"states_{case.name}.npz"))
     saved = {}
     engine.apply_gradients = recording
     try:
@@ -84,8 +85,16 @@ def synchronised(case, folder, reference):
     finally:
         engine.apply_gradients = plain
     if reference:
-        np.savez(folder / f"states_{case.name}.npz", **saved)
+        np.savez(folder / "unfinished.npz", **saved)
+        (folder / "unfinished.npz").rename(folder / f"states_{case.name}.npz")
     return record
+
+
+def awaited(path):
+    """A file of the reference, once it is there whole; whoever started both ends a vain wait."""
+    while not path.exists():
+        time.sleep(0.1)
+    return path
 
 
 class StepByStep(keras.callbacks.Callback):

@@ -28,8 +28,14 @@ def results(tmp_path_factory):
         environment = {**os.environ, "KERAS_BACKEND": backend}
         return subprocess.Popen([sys.executable, worker, folder, *options], env=environment)
 
-    assert start(REFERENCE, "--reference").wait() == 0
-    assert [process.wait() for process in [start(backend) for backend in OTHERS]] == [0, 0]
+    # The others follow the reference, a case at a time.
+    reference, *others = start(REFERENCE, "--reference"), *map(start, OTHERS)
+    try:
+        assert reference.wait() == 0
+        assert [process.wait() for process in others] == [0, 0]
+    finally:
+        for process in others:
+            process.kill()
 
     def load(name):
         with np.load(folder / f"{name}.npz") as archive:
