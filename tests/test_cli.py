@@ -15,7 +15,7 @@ from scipy.io import wavfile
 from typer.testing import CliRunner
 
 import keras_gen
-from keras_gen import cli, config
+from keras_gen import callbacks, cli, config
 from keras_gen.cli.progress import Progress
 from keras_gen.config import files
 
@@ -210,6 +210,27 @@ def test_sample_shows_a_column_for_each_label_asked_for(place):
     ran("sample", "tiny", "--labels", "3,5", "--count", 4, "--out", "two.png")
     height, width, _ = pixels(place / "two.png").shape
     assert width == height  # two columns, two rows
+
+
+def test_truncated_noise_is_for_models_that_have_noise(place):
+    """They are what `sample(truncation=...)` makes; a VAE has no noise to truncate."""
+    gan = TINY.replace('"vae"', '"gan"').replace("num_classes", "ema = 0.5\nnum_classes")
+    gan = gan.replace("encoder", "discriminator").replace("decoder", "generator")
+    gan = gan.replace('metrics = ["loss", "independent_pixels_nll"]', 'metrics = ["loss"]')
+    one = '[train.optimizer]\nname = "adam"\nlearning_rate = 1e-2\n'
+    both = [one.replace("optimizer", f"optimizer.{p}") for p in ("generator", "discriminator")]
+    (place / "gan.toml").write_text(gan.replace(one, "".join(both)))
+    ran("train", "gan.toml", "--out", "gan")
+    pictures = []
+    for options in ([], ["--truncation", 0.1]):
+        ran("sample", "gan", "--labels", "3", "--count", 4, "--out", "some.png", *options)
+        pictures.append(pixels(place / "some.png"))
+    examples = keras_gen.load("gan").sample(4, seed=0, labels=[3], truncation=0.1)
+    callbacks.save_grid(examples, place / "expected.png", 1, (0, 1))
+    np.testing.assert_array_equal(pictures[1], pixels(place / "expected.png"))
+    assert not np.array_equal(*pictures)
+    assert "has no noise to truncate" in ran("sample", "tiny", "--truncation", 1, code=2).stderr
+    assert "more than 0, got -1" in ran("sample", "gan", "--truncation", -1, code=2).stderr
 
 
 def test_evaluate_writes_what_it_prints(place):

@@ -164,6 +164,9 @@ def sample(
     labels: Annotated[
         str | None, typer.Option(help="Classes of a conditional model: 0,1,2.")
     ] = None,
+    truncation: Annotated[
+        float | None, typer.Option(help="Largest noise of a GAN: 2 to 0.04, less is plainer.")
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="A .png; of sounds a .wav, of vectors a .csv. [default: samples.png]"),
@@ -175,7 +178,9 @@ def sample(
     """Write a grid of samples of a trained model."""
     folder = files.find_run(run)
     classes = _labels(labels)
-    written = _actions(backend).sample(folder, count=count, seed=seed, labels=classes, out=out)
+    written = _actions(backend).sample(
+        folder, count=count, seed=seed, labels=classes, truncation=truncation, out=out
+    )
     if as_json:
         _print_json(run=str(folder), samples=str(written), count=count, seed=seed)
     elif not quiet:

@@ -1,6 +1,7 @@
 """What is done with a config or with a run's folder: train, load, evaluate, sample, export."""
 
 import importlib.util
+import inspect
 import json
 import shutil
 from dataclasses import dataclass
@@ -195,7 +196,7 @@ def compare(recipe, run):
     ]
 
 
-def sample(run, *, count=64, seed=0, labels=None, out=None):
+def sample(run, *, count=64, seed=0, labels=None, truncation=None, out=None):
     """Writes samples of a trained run: a picture of them all, sounds in turn, or rows of a table.
 
     Of a run that translates images: test inputs drawn at random, what becomes of each, and the
@@ -206,6 +207,8 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
         count: number of samples; of test inputs at most as many as there are.
         seed: the same samples each time.
         labels: classes of a conditional model, repeated in turn; all where None.
+        truncation: of a model that makes examples from noise z: the largest absolute value of z,
+            above 0; less of it trades variety for fidelity. None for any.
         out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file, of one on
             vectors a `.csv` file; `samples.png` in the run's folder where None.
 
@@ -213,8 +216,8 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
         The `Path` that was written.
 
     Raises:
-        ConfigError: there is no such run, a label is not one of its classes, or `out` is not such
-            a file.
+        ConfigError: there is no such run, a label is not one of its classes, its model has no noise
+            to truncate, or `out` is not such a file.
         DataError: the data, whose units are those of sounds and of rows, or the images to translate
             are gone.
         RunError: the run is not finished, or its model is damaged.
@@ -236,12 +239,14 @@ def sample(run, *, count=64, seed=0, labels=None, out=None):
     model = _load(folder, recipe)
     classes = getattr(model, "num_classes", None)
     _check_labels(labels, classes, folder)
+    _check_truncation(truncation, model, folder)
     columns = None if classes is None else len(labels or range(classes))
     pairs = data and _shown_pairs(recipe, data.test, count, seed)
     if pairs is not None:
         _write_grid(pictures.TranslationGrid(out, *pairs, **_range_of(recipe)), model)
         return out
-    examples = model.sample(count, seed=seed, labels=labels)
+    options = {} if truncation is None else {"truncation": truncation}
+    examples = model.sample(count, seed=seed, labels=labels, **options)
     if not heard and not listed:
         pictures.save_grid(examples, out, columns, recipe.config.data.pixel_range)
         return out
@@ -387,6 +392,17 @@ def _check_labels(labels, classes, folder):
         raise ConfigError(
             f"--labels: the model of {folder} knows classes 0 to {classes - 1}, got {wrong[0]}"
         )
+
+
+def _check_truncation(truncation, model, folder):
+    if truncation is None:
+        return
+    if "truncation" not in inspect.signature(model.sample).parameters:
+        raise ConfigError(
+            f"--truncation: the model of {folder} has no noise to truncate; leave it out"
+        )
+    if not truncation > 0:
+        raise ConfigError(f"--truncation: expected more than 0, got {truncation:g}")
 
 
 def _check_packages(format, packages, backend):
