@@ -15,6 +15,9 @@ TOLERANCE = 1e-4
 # A bias before a normalization, and what a Wasserstein loss cannot see, have a true gradient of
 # 0: there both sides hold rounding alone.
 NOTHING = 1e-5
+# The ReLUs are many in these, and one whose input rounding carries over 0 changes a gradient by
+# more than the tolerance: in small images none lies so near.
+SMALLER = dict.fromkeys(("r3gan_32", "sngan_32"), {"batch": 4, "side": 16, "width": 4})
 MODES = [
     (contestant, mode)
     for (backend, contestant), (_, _, modes) in registry.CONTESTANTS.items()
@@ -23,10 +26,15 @@ MODES = [
 ]
 
 
+def small(name):
+    """A case at the size of these tests."""
+    return cases.read(name, **{"batch": 8, "width": 8, **SMALLER.get(name, {})})
+
+
 @pytest.fixture(scope="module", params=cases.known())
 def race(request):
     """`(case, weights, batch, draws, what keras-gen met)` at a small size."""
-    case = cases.read(request.param, batch=8, width=8)
+    case = small(request.param)
     keras.utils.set_random_seed(0)
     model = model_of(case)
     rng = np.random.default_rng(0)
@@ -70,17 +78,17 @@ def test_same_weights_and_batch_give_the_same_loss_and_gradients(race, contestan
 def test_the_reference_draws_what_the_algorithm_says_and_leaves_the_weights(race):
     case, weights, batch, draws, expected = race
     steps = case.model.get("discriminator_steps", 1)
-    penalized = case.model.get("penalty") is not None
+    mixed = case.model.get("penalty") == "wgan_gp"  # R1 and R2 draw no places
     if case.twin == "vqvae":
         assert [draw.shape for draw in draws] == [(case.model["codebook_size"],)]
         assert list(expected) == ["model"]
     elif case.twin != "gan":
         samples = (case.model["samples"],) if case.twin == "iwae" else ()
-        assert [draw.shape for draw in draws] == [(8, *samples, case.latent_dim)]
+        assert [draw.shape for draw in draws] == [(case.batch_size, *samples, case.latent_dim)]
         assert list(expected) == ["model"]
     else:
-        noise, mix = (8, case.latent_dim), (8, *[1] * len(case.shape))
-        one_step = [noise, mix] if penalized else [noise]
+        noise, mix = (case.batch_size, case.latent_dim), (case.batch_size, *[1] * len(case.shape))
+        one_step = [noise, mix] if mixed else [noise]
         assert [draw.shape for draw in draws] == one_step * steps + [noise]
         assert list(expected) == ["discriminator", "generator"]
     for loss, gradients in expected.values():
