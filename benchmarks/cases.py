@@ -67,8 +67,8 @@ class Case:
         Args:
             batch: examples a step; None keeps them.
             side: of a square image, in pixels; None keeps it.
-            width: channels of the finest scale of every convolutional network; None keeps them,
-                and so do other networks.
+            width: channels of the narrowest scale of every convolutional network, the others in
+                proportion; None keeps them, and so do other networks.
 
         Returns:
             A `Case`.
@@ -79,9 +79,9 @@ class Case:
         if side is not None and len(self.shape) != 3:
             raise ValueError(f"{self.name}: its data are no images, so they have no side")
         model, train = copy.deepcopy(self.model), copy.deepcopy(self.train)
-        for socket in self.sockets:
-            if width is not None and "width" in model[socket]:
-                model[socket]["width"] = width
+        if width is not None:
+            for socket in self.sockets:
+                model[socket] |= _of_width(model[socket], width)
         if batch is not None:
             train["batch_size"] = batch
         shape = self.shape if side is None else (side, side, self.shape[2])
@@ -146,6 +146,20 @@ def read(name, **overrides):
     about["shape"] = tuple(about["shape"])
     about["steps_per_execution"] = tuple(about.get("steps_per_execution", (1,)))
     return Case(name, model=tables["model"], train=tables["train"], **about).scaled(**overrides)
+
+
+def _of_width(network, width):
+    """The options of a network that count channels, so that `width` is the smallest of them."""
+    if "width" in network:
+        return {"width": width}
+    # R3GAN's "blocks" are numbers of blocks.
+    options = ("filters", "blocks") if network["network"] == "sngan_discriminator" else ("filters",)
+    channels = {option: network[option] for option in options if option in network}
+    smallest = min(sum(channels.values(), []), default=None)
+    return {
+        option: [round(count * width / smallest) for count in counts]
+        for option, counts in channels.items()
+    }
 
 
 def _enlargement(side):

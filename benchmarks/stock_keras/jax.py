@@ -4,6 +4,7 @@ import jax
 import keras
 
 from ..keras_gen_model import OnJAX
+from ..native.plan import steps_of
 from . import parts
 
 MODES = ("jit",)
@@ -74,12 +75,14 @@ class GAN(parts.GAN):
             for variable, value in zip(variables, group, strict=True)
         }
         for _ in range(self.discriminator_steps):
-            noise, mix = self.draw_from(values, real, self.penalized)
+            noise, mix = self.draw_from(values, real, self.mixing)
             d_loss = self.minimize(
                 values, self.discriminator, self.d_optimizer, self.d_objective, real, noise, mix
             )
         noise, _ = self.draw_from(values, real, False)
-        g_loss = self.minimize(values, self.generator, self.g_optimizer, self.g_objective, noise)
+        g_loss = self.minimize(
+            values, self.generator, self.g_optimizer, self.g_objective, real, noise
+        )
         *state, metrics_variables = (
             [values[id(variable)] for variable in variables] for variables in self.state_variables()
         )
@@ -87,18 +90,19 @@ class GAN(parts.GAN):
         return logs, (*state, metrics_variables)
 
     def gradients(self, real, draws):
-        (noise, mix), generator_noise = self.last_draws(draws)
-
-        @jax.jit
-        def differentiate(values):
-            players = {
-                "discriminator": (self.discriminator, self.d_objective, real, noise, mix),
-                "generator": (self.generator, self.g_objective, generator_noise),
-            }
-            found = {player: self.differentiate(values, *what) for player, what in players.items()}
-            return {player: (loss, gradients) for player, (loss, _, gradients) in found.items()}
-
-        return differentiate({id(v): v.value for group in self.state_variables() for v in group})
+        steps, generator_noise = steps_of(draws, self.penalties)
+        values = {id(v): v.value for group in self.state_variables() for v in group}
+        differentiate = jax.jit(self.differentiate, static_argnums=(1, 2))
+        found = {}
+        for noise, mix in steps:  # what one moves, the next meets
+            loss, moved, gradients = differentiate(
+                values, self.discriminator, self.d_objective, real, noise, mix
+            )
+            values, found["discriminator"] = values | moved, (loss, gradients)
+        loss, _, gradients = differentiate(
+            values, self.generator, self.g_objective, real, generator_noise
+        )
+        return found | {"generator": (loss, gradients)}
 
     def state_variables(self):
         return (
@@ -136,22 +140,35 @@ class GAN(parts.GAN):
 
     def d_objective(self, trainable, values, real, noise, mix):
         fake, generator_moved = self.run(self.generator, values, noise)
+        judge, judge_and_slope, moved = self.judges(values, trainable)
         fake = jax.lax.stop_gradient(fake)
-        real_logits, moved = self.run(self.discriminator, values, real, trainable)
-        fake_logits, moved = self.run(self.discriminator, values | moved, fake, trainable)
-        loss = self.loss_pair.discriminator(real_logits, fake_logits).mean()
-        if self.penalized:
-
-            def total(x):
-                return self.run(self.discriminator, values, x, trainable)[0].sum()
-
-            loss += self.penalty(jax.grad(total)(mix * real + (1 - mix) * fake))
+        loss = self.discriminator_loss(judge, judge_and_slope, real, fake, mix)
         return loss, generator_moved | moved
 
-    def g_objective(self, trainable, values, noise):
-        fake, moved = self.run(self.generator, values, noise, trainable)
-        logits, discriminator_moved = self.run(self.discriminator, values, fake)
-        return self.loss_pair.generator(logits).mean(), moved | discriminator_moved
+    def g_objective(self, trainable, values, real, noise):
+        fake, generator_moved = self.run(self.generator, values, noise, trainable)
+        judge, _, moved = self.judges(values)
+        return self.generator_loss(judge, real, fake), generator_moved | moved
+
+    def judges(self, values, trainable=None):
+        """The two functions of `discriminator_loss`, and `{id: value}` of what they move."""
+        moved = {}
+
+        def judge(x):
+            logits, new = self.run(self.discriminator, values | moved, x, trainable)
+            moved.update(new)
+            return logits
+
+        def judge_and_slope(x):
+            def total(x):
+                logits, new = self.run(self.discriminator, values | moved, x, trainable)
+                return logits.sum(), (logits, new)
+
+            (_, (logits, new)), slope = jax.value_and_grad(total, has_aux=True)(x)
+            moved.update(new)
+            return logits, slope
+
+        return judge, judge_and_slope, moved
 
     def run(self, network, values, x, trainable=None):
         """Outputs in training, and `{id: value}` of what the network moved."""

@@ -9,7 +9,7 @@ from keras import ops
 from keras_gen.losses import adversarial_loss, bernoulli_nll, gaussian_kl, squared_error
 from keras_gen.networks import BUILDERS
 
-from ..native.plan import Codebook
+from ..native.plan import Codebook, gan_options
 
 
 def networks(case, weights):
@@ -219,10 +219,11 @@ class GAN(keras.Model):
         built = networks(case, weights)
         self.discriminator, self.generator = built["discriminator"], built["generator"]
         self.latent_dim = case.latent_dim
-        self.discriminator_steps = case.model.get("discriminator_steps", 1)
-        self.penalty_weight = case.model.get("penalty_weight", 10.0)
-        self.penalized = case.model.get("penalty") is not None
-        self.loss_pair = adversarial_loss(case.model.get("adversarial_loss", "non_saturating"))
+        options = gan_options(case)
+        self.discriminator_steps = options["discriminator_steps"]
+        self.penalties, self.penalty_weight = options["penalty"], options["penalty_weight"]
+        self.mixing = "wgan_gp" in self.penalties
+        self.loss_pair = adversarial_loss(options["adversarial_loss"])
         self.seed_generator = keras.random.SeedGenerator(0)
         self.trackers = [keras.metrics.Mean(name=term) for term in self.terms]
         self.built = True
@@ -245,20 +246,44 @@ class GAN(keras.Model):
         shape = (batch, *[1] * (len(real.shape) - 1))
         return noise, keras.random.uniform(shape, seed=self.seed_generator)
 
-    def last_draws(self, draws):
-        """Of a whole step's draws those of the last step of each: `(noise, mix), noise`."""
-        *earlier, generator_noise = draws
-        return earlier[-2:] if self.penalized else (earlier[-1], None), generator_noise
+    def discriminator_loss(self, judge, judge_and_slope, real, fake, mix):
+        """The discriminator's loss and its penalties; a slope shares the pass that judges.
 
-    def penalty(self, slope):
-        """`weight * mean((|slope| - 1)^2)` of slopes `(batch, ...)`."""
-        squares = ops.sum(ops.square(slope), axis=tuple(range(1, len(slope.shape))))
-        return self.penalty_weight * ops.mean(ops.square(ops.sqrt(squares + 1e-12) - 1))
+        Args:
+            judge: `x -> logits`.
+            judge_and_slope: `x -> (logits, gradient of their sum by x)`.
+            real: `(batch, ...)`.
+            fake: `(batch, ...)`.
+            mix: `(batch, 1, ...)` of the penalty between the two, or None.
+        """
+        logits, costs = [], []
+        for x, penalty in ((real, "r1"), (fake, "r2")):
+            if penalty in self.penalties:
+                judged, slope = judge_and_slope(x)
+                costs.append(ops.mean(squared_norm(slope)))
+            else:
+                judged = judge(x)
+            logits.append(judged)
+        loss = ops.mean(self.loss_pair.discriminator(*logits))
+        if mix is not None:
+            _, slope = judge_and_slope(mix * real + (1 - mix) * fake)
+            costs.append(ops.mean(ops.square(ops.sqrt(squared_norm(slope) + 1e-12) - 1)))
+        return loss + self.penalty_weight * sum(costs)
+
+    def generator_loss(self, judge, real, fake):
+        """The generator's loss, `judge` as above; beside the data where it is relative."""
+        logits = [judge(x) for x in [fake, real][: 1 + self.loss_pair.relative]]
+        return ops.mean(self.loss_pair.generator(*logits))
 
     def sample(self, count):
         """`count` examples, NumPy `(count, ...)`."""
         noise = keras.random.normal((count, self.latent_dim))
         return np.asarray(self.generator.predict(noise, batch_size=count, verbose=0))
+
+
+def squared_norm(slope):
+    """`|slope|^2` of each example, `(batch,)`."""
+    return ops.sum(ops.square(slope), axis=tuple(range(1, len(slope.shape))))
 
 
 class Stock:

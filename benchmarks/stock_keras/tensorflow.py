@@ -2,9 +2,9 @@
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 from ..keras_gen_model import OnTensorFlow
+from ..native.plan import steps_of
 from . import parts
 
 MODES = ("function", "xla")
@@ -46,11 +46,11 @@ class GAN(parts.GAN):
     def train_step(self, data):
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         for _ in range(self.discriminator_steps):
-            d_loss, gradients = self.d_step(real, *self.draw(real, self.penalized))
+            d_loss, gradients = self.d_step(real, *self.draw(real, self.mixing))
             weights = self.discriminator.trainable_weights
             self.d_optimizer.apply_gradients(zip(gradients, weights, strict=True))
         noise, _ = self.draw(real, False)
-        g_loss, gradients = self.g_step(noise)
+        g_loss, gradients = self.g_step(real, noise)
         weights = self.generator.trainable_weights
         self.g_optimizer.apply_gradients(zip(gradients, weights, strict=True))
         return track(self.trackers, (d_loss, g_loss))
@@ -59,33 +59,28 @@ class GAN(parts.GAN):
         """The discriminator's loss and gradients."""
         fake = self.generator(noise, training=True)
         with tf.GradientTape() as tape:
-            real_logits = self.discriminator(real, training=True)
-            fake_logits = self.discriminator(fake, training=True)
-            loss = ops.mean(self.loss_pair.discriminator(real_logits, fake_logits))
-            if self.penalized:
-                loss += self.penalty(self.slope(mix * real + (1 - mix) * fake))
+            loss = self.discriminator_loss(self.judge, self.judge_and_slope, real, fake, mix)
         return loss, tape.gradient(loss, self.discriminator.trainable_weights)
 
-    def g_step(self, noise):
+    def g_step(self, real, noise):
         """The generator's loss and gradients."""
         with tf.GradientTape() as tape:
-            fake = self.generator(noise, training=True)
-            logits = self.discriminator(fake, training=True)
-            loss = ops.mean(self.loss_pair.generator(logits))
+            loss = self.generator_loss(self.judge, real, self.generator(noise, training=True))
         return loss, tape.gradient(loss, self.generator.trainable_weights)
 
     def gradients(self, real, draws):
-        (noise, mix), generator_noise = self.last_draws(draws)
-        return {
-            "discriminator": self.d_step(real, noise, mix),
-            "generator": self.g_step(generator_noise),
-        }
+        steps, generator_noise = steps_of(draws, self.penalties)
+        met = [self.d_step(real, *of_a_step) for of_a_step in steps]  # what moves, moves
+        return {"discriminator": met[-1], "generator": self.g_step(real, generator_noise)}
 
-    def slope(self, x):
+    def judge(self, x):
+        return self.discriminator(x, training=True)
+
+    def judge_and_slope(self, x):
         with tf.GradientTape() as tape:
             tape.watch(x)
-            logits = self.discriminator(x, training=True)
-        return tape.gradient(logits, x)
+            logits = self.judge(x)
+        return logits, tape.gradient(logits, x)
 
 
 def track(trackers, values):

@@ -56,27 +56,25 @@ class GAN(Guided, parts.GAN):
     def train_step(self, data):
         real, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         for _ in range(self.discriminator_steps):
-            noise, mix = self.draw(real, self.penalized)
+            noise, mix = self.draw(real, self.mixing)
             with torch.no_grad():
                 fake = self.generator(noise, training=True)
-            on_real = self.discriminator(real, training=True)
-            on_fake = self.discriminator(fake, training=True)
-            d_loss = ops.mean(self.loss_pair.discriminator(on_real, on_fake))
-            if self.penalized:
-                d_loss = d_loss + self.penalty(self.slope(mix * real + (1 - mix) * fake))
+            d_loss = self.discriminator_loss(self.judge, self.judge_and_slope, real, fake, mix)
             weights = self.discriminator.trainable_weights
             self.update("discriminator", d_loss, self.d_optimizer, weights)
         noise, _ = self.draw(real, False)
-        on_fake = self.discriminator(self.generator(noise, training=True), training=True)
-        g_loss = ops.mean(self.loss_pair.generator(on_fake))
+        g_loss = self.generator_loss(self.judge, real, self.generator(noise, training=True))
         weights = self.generator.trainable_weights
         self.update("generator", g_loss, self.g_optimizer, weights)
         return self.track([d_loss.detach(), g_loss.detach()])
 
-    def slope(self, x):
-        x.requires_grad_()
-        total = self.discriminator(x, training=True).sum()
-        return torch.autograd.grad(total, x, create_graph=True)[0]
+    def judge(self, x):
+        return self.discriminator(x, training=True)
+
+    def judge_and_slope(self, x):
+        x = x.detach().requires_grad_()
+        logits = self.judge(x)
+        return logits, torch.autograd.grad(logits.sum(), x, create_graph=True)[0]
 
 
 class StockKeras(parts.Stock, OnTorch):

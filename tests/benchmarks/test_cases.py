@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import cases, keras_gen_model, prepare, registry
+from benchmarks.native import plan
 
 BACKEND = keras.backend.backend()
 
@@ -57,6 +58,72 @@ def test_a_scaled_case_is_another_size_and_leaves_the_first_alone():
     assert case == cases.read("dcgan_28")
     with pytest.raises(ValueError, match="no side"):
         cases.read("gan_ring").scaled(side=32)
+
+
+def test_a_network_of_several_widths_is_scaled_as_a_whole():
+    case = cases.read("r3gan_32")
+    case.model["discriminator"]["blocks"] = [0, 1, 1]  # counts
+    model = case.scaled(width=8).model
+    assert model["generator"]["filters"] == [16, 12, 8]
+    assert model["discriminator"]["filters"] == [8, 12, 16]
+    assert model["discriminator"]["blocks"] == [0, 1, 1]
+    case = cases.read("sngan_32")
+    case.model["discriminator"]["blocks"] = [16, 64]  # channels
+    model = case.scaled(width=4).model
+    assert model["generator"]["filters"] == [4, 4, 4, 4]
+    assert model["discriminator"]["filters"] == [8, 8]
+    assert model["discriminator"]["blocks"] == [4, 16]
+
+
+@pytest.mark.parametrize("name", cases.known())
+def test_a_native_twin_s_own_weights_begin_as_keras_gens_do(name):
+    case = cases.read(name)
+    model = keras_gen_model.model_of(case)
+    for socket, network in plan.networks(case).items():
+        variables = getattr(model, socket).weights
+        arrays = [array for layer in network.weights() for array in layer]
+        for variable, array in zip(variables, arrays, strict=True):
+            ours = keras.ops.convert_to_numpy(variable)
+            assert array.shape == ours.shape and array.dtype == np.float32, variable.path
+            if variable.name == "singular_vector":
+                assert np.linalg.norm(array) == pytest.approx(1, rel=1e-5)
+                continue
+            # Six deviations of a ratio of two deviations.
+            near = 6 / math.sqrt(ours.size)
+            assert np.std(array) == pytest.approx(np.std(ours), rel=near), variable.path
+            if np.std(ours) == 0:
+                np.testing.assert_array_equal(array, ours, variable.path)
+
+
+def test_a_spectral_kernel_begins_with_its_norm_known():
+    case = cases.read("sngan_32")
+    network = plan.networks(case)["discriminator"]
+    pairs = [arrays for arrays in network.weights() if len(arrays) > 1]
+    assert len(pairs) == 11
+    for kernel, *_, vector in pairs:
+        matrix = kernel.reshape(-1, kernel.shape[-1])
+        (largest, *_) = np.linalg.svd(matrix, compute_uv=False)
+        assert np.linalg.norm(matrix @ vector) == pytest.approx(largest, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"adversarial_loss": "minimax"}, "no native loss 'minimax'"),
+        ({"penalty": ["r1", "dragan"]}, "no native penalty 'dragan'"),
+    ],
+)
+def test_the_native_twins_refuse_what_they_do_not_have(changes, message):
+    case = cases.read("r3gan_32")
+    case.model.update(changes)
+    with pytest.raises(ValueError, match=message):
+        plan.gan_options(case)
+
+
+@pytest.mark.parametrize("name", ["r3gan_32", "sngan_32"])
+def test_the_native_twins_refuse_sides_that_do_not_halve(name):
+    with pytest.raises(ValueError, match="even sides only"):
+        plan.networks(cases.read(name, side=30))
 
 
 def test_what_all_begin_from_is_keras_gens_model(tmp_path):

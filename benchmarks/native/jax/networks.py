@@ -45,9 +45,9 @@ def load(network, arrays):
         if isinstance(layer, plan.ConvTranspose):
             weights[0] = _swap_layout(weights[0])
         weights = [jnp.asarray(array) for array in weights]
-        running = weights[2:]
-        parameters.append(dict(zip(_names(layer), weights, strict=False)))
-        statistics.append(dict(zip(("mean", "variance"), running, strict=True)) if running else {})
+        trained = len(weights) - plan.states(layer)
+        parameters.append(dict(zip(_names(layer), weights[:trained], strict=False)))
+        statistics.append(dict(zip(_states(layer), weights[trained:], strict=False)))
     return parameters, statistics
 
 
@@ -77,17 +77,22 @@ def apply(network, parameters, statistics, x, training):
     """
     moved, kept = [], None
     for layer, own, running in zip(network.layers, parameters, statistics, strict=True):
-        if isinstance(layer, plan.Fork):
-            kept = x
-        elif isinstance(layer, plan.Join):
-            x = x + kept
-        else:
-            x, running = _layer(layer, own, running, x, training)
+        match layer:
+            case plan.Fork():
+                kept = x
+            case plan.Switch():
+                x, kept = kept, x
+            case plan.Join():
+                x = x + kept
+            case _:
+                x, running = _layer(layer, own, running, x, training)
         moved.append(running)
     return x, moved
 
 
 def _layer(layer, own, running, x, training):
+    if getattr(layer, "spectral", False):
+        own, running = _divided(own, running, training)
     match layer:
         case plan.Dense():
             x = x @ own["kernel"]
@@ -105,7 +110,37 @@ def _layer(layer, own, running, x, training):
             x = ACTIVATIONS[name](x)
         case plan.Reshape(shape=shape):
             x = x.reshape(-1, *shape)
+        case plan.LearnedGrid():
+            x = x[:, None, None] * own["kernel"]
+        case plan.GridKernel():
+            x = (x * own["kernel"][..., 0]).sum((1, 2))
+        case plan.SumOfPlaces():
+            x = x.sum((1, 2))
+        case plan.Halve():
+            batch, height, width, channels = x.shape
+            # Its derivative is a broadcast, that of `lax.reduce_window` a dilated window.
+            x = x.reshape(batch, height // 2, 2, width // 2, 2, channels).mean((2, 4))
+        case plan.Double(interpolation="nearest"):
+            x = x.repeat(2, axis=1).repeat(2, axis=2)
+        case plan.Double(interpolation=interpolation):
+            batch, height, width, channels = x.shape
+            x = jax.image.resize(x, (batch, 2 * height, 2 * width, channels), interpolation)
     return (x + own["bias"] if "bias" in own else x), running
+
+
+def _divided(own, running, training):
+    """Parameters with the kernel over its norm, as `plan.Conv` says, and the vector moved on."""
+    kernel, vector = own["kernel"], running["vector"]
+    matrix = kernel.reshape(-1, kernel.shape[-1])
+    if training:
+        constant = lax.stop_gradient(matrix)
+        vector = _unit(_unit(constant @ vector) @ constant)
+    norm = jnp.linalg.norm(matrix @ vector) + plan.UNIT_EPSILON
+    return own | {"kernel": kernel / norm}, {"vector": vector}
+
+
+def _unit(vector):
+    return vector / (jnp.linalg.norm(vector) + plan.UNIT_EPSILON)
 
 
 def _batch_norm(own, running, x, training):
@@ -126,6 +161,10 @@ def _batch_norm(own, running, x, training):
 
 def _names(layer):
     return ("scale", "offset") if isinstance(layer, plan.BatchNorm) else ("kernel", "bias")
+
+
+def _states(layer):
+    return ("mean", "variance") if isinstance(layer, plan.BatchNorm) else ("vector",)
 
 
 def _swap_layout(kernel):

@@ -1,4 +1,4 @@
-"""The generative adversarial network and WGAN-GP."""
+"""The generative adversarial network, its losses and its penalties."""
 
 import tensorflow as tf
 
@@ -11,14 +11,27 @@ def cross_entropy(real, fake):
     return tf.reduce_mean(tf.nn.softplus(-real)) + tf.reduce_mean(tf.nn.softplus(fake))
 
 
+def hinge(real, fake):
+    """`max(0, 1 - real) + max(0, 1 + fake)`, averaged."""
+    return tf.reduce_mean(tf.nn.relu(1 - real)) + tf.reduce_mean(tf.nn.relu(1 + fake))
+
+
 def wasserstein(real, fake):
     """`fake - real`, averaged."""
     return tf.reduce_mean(fake) - tf.reduce_mean(real)
 
 
+def relativistic(real, fake):
+    """`-log(sigmoid(real - fake))` of pairs, averaged."""
+    return tf.reduce_mean(tf.nn.softplus(fake - real))
+
+
+# The discriminator's of data and samples; the generator's of samples, and of data if relativistic.
 LOSSES = {
     "non_saturating": (cross_entropy, lambda fake: tf.reduce_mean(tf.nn.softplus(-fake))),
+    "hinge": (hinge, lambda fake: -tf.reduce_mean(fake)),
     "wasserstein": (wasserstein, lambda fake: -tf.reduce_mean(fake)),
+    "relativistic": (relativistic, relativistic),
 }
 
 
@@ -37,7 +50,8 @@ class GAN(tf.Module):
         self.latent_dim = case.latent_dim
         options = plan.gan_options(case)
         self._discriminator_loss, self._generator_loss = LOSSES[options["adversarial_loss"]]
-        self._penalty_weight = options["penalty_weight"] if options["penalty"] else None
+        self._relativistic = options["adversarial_loss"] == "relativistic"
+        self._penalties, self._penalty_weight = options["penalty"], options["penalty_weight"]
         self._discriminator_steps = options["discriminator_steps"]
         self.networks = {
             name: Network(network, weights and weights[name])
@@ -54,7 +68,7 @@ class GAN(tf.Module):
         for noise, mix in zip(noises[:-1], mixes, strict=True):
             d_loss, gradients = self._discriminator_gradients(real, noise, mix)
             self._optimizers["discriminator"].apply(gradients)
-        g_loss, gradients = self._generator_gradients(noises[-1])
+        g_loss, gradients = self._generator_gradients(real, noises[-1])
         self._optimizers["generator"].apply(gradients)
         return d_loss, g_loss
 
@@ -64,10 +78,12 @@ class GAN(tf.Module):
 
     def gradients(self, real, draws):
         """`{player: (loss, gradients)}`, nothing updated."""
-        last = draws[-2:-1] if self._penalty_weight is None else draws[-3:-1]
+        (*earlier, last), noise = plan.steps_of(draws, self._penalties)
+        for of_a_step in earlier:  # what they move, the last one meets
+            self._discriminator_objective(real, *of_a_step)
         results = {
             "discriminator": self._discriminator_gradients(real, *last),
-            "generator": self._generator_gradients(draws[-1]),
+            "generator": self._generator_gradients(real, noise),
         }
         return {
             player: (loss, self.networks[player].in_keras_order(gradients))
@@ -78,37 +94,52 @@ class GAN(tf.Module):
         """The noise of every objective and the mix of every penalty, each kind in one draw."""
         batch, steps = real.shape[0], self._discriminator_steps
         noises = tf.unstack(tf.random.normal((steps + 1, batch, self.latent_dim)))
-        if self._penalty_weight is None:
+        if "wgan_gp" not in self._penalties:
             return noises, [None] * steps
         shape = (steps, batch, *[1] * (len(real.shape) - 1))
         return noises, tf.unstack(tf.random.uniform(shape))
 
     def _discriminator_gradients(self, real, noise, mix=None):
-        fake = self._generate(noise, True)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._judge.weights)
-            loss = self._discriminator_loss(*self._judge_both(real, fake))
-            if self._penalty_weight is not None:
-                slope = self._slope(mix * real + (1 - mix) * fake)
-                # The square root's own slope is infinite at 0.
-                squares = tf.reduce_sum(tf.square(slope), axis=list(range(1, len(real.shape))))
-                penalty = tf.reduce_mean(tf.square(tf.sqrt(squares + 1e-12) - 1))
-                loss += self._penalty_weight * penalty
+            loss = self._discriminator_objective(real, noise, mix)
         return loss, tape.gradient(loss, self._judge.weights)
 
-    def _generator_gradients(self, noise):
+    def _discriminator_objective(self, real, noise, mix=None):
+        fake, costs = self._generate(noise, True), []  # the generator's weights are not watched
+        if self._judge.dense_only and not self._penalties:
+            logits = tf.split(self._judge(tf.concat([real, fake], 0), True), 2)
+        else:
+            judged = ((real, "r1"), (fake, "r2"))
+            logits = [self._judge_and_penalize(x, penalty, costs) for x, penalty in judged]
+        loss = self._discriminator_loss(*logits)
+        if mix is not None:
+            _, squares = self._judge_and_slope(mix * real + (1 - mix) * fake)
+            # The square root's own slope is infinite at 0.
+            costs.append(tf.reduce_mean(tf.square(tf.sqrt(squares + 1e-12) - 1)))
+        return loss + self._penalty_weight * sum(costs) if costs else loss
+
+    def _generator_gradients(self, real, noise):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(self._generate.weights)
-            loss = self._generator_loss(self._judge(self._generate(noise, True), True))
+            logits = [self._judge(self._generate(noise, True), True)]
+            if self._relativistic:
+                logits.append(self._judge(real, True))
+            loss = self._generator_loss(*logits)
         return loss, tape.gradient(loss, self._generate.weights)
 
-    def _slope(self, x):
+    def _judge_and_penalize(self, x, penalty, costs):
+        """Logits of `x`; where the case has `penalty`, what their slope costs joins `costs`."""
+        if penalty not in self._penalties:
+            return self._judge(x, True)
+        logits, squares = self._judge_and_slope(x)
+        costs.append(tf.reduce_mean(squares))
+        return logits
+
+    def _judge_and_slope(self, x):
+        """Logits of `x`, and the squared norm of their slope there `(batch,)`."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             logits = self._judge(x, True)
-        return tape.gradient(logits, x)
-
-    def _judge_both(self, real, fake):
-        if self._judge.dense_only:
-            return tf.split(self._judge(tf.concat([real, fake], 0), True), 2)
-        return self._judge(real, True), self._judge(fake, True)
+        slope = tape.gradient(logits, x)
+        return logits, tf.reduce_sum(tf.square(slope), list(range(1, len(x.shape))))

@@ -42,10 +42,12 @@ class Network(tf.Module):
             )
             self.weights = [self._variables]
         else:
-            # The two running statistics of a batch normalization come after its weights.
             self._variables = [
-                [tf.Variable(array, trainable=i < 2) for i, array in enumerate(own)]
-                for own in arrays
+                [
+                    tf.Variable(array, trainable=i < len(own) - plan.states(layer))
+                    for i, array in enumerate(own)
+                ]
+                for layer, own in zip(network.layers, arrays, strict=True)
             ]
             self.weights = [v for own in self._variables for v in own if v.trainable]
 
@@ -54,12 +56,15 @@ class Network(tf.Module):
         variables = self._split(self._variables) if self._joined else self._variables
         kept = None
         for layer, own in zip(self._layers, variables, strict=True):
-            if isinstance(layer, plan.Fork):
-                kept = x
-            elif isinstance(layer, plan.Join):
-                x = x + kept
-            else:
-                x = _layer(layer, own, x, training)
+            match layer:
+                case plan.Fork():
+                    kept = x
+                case plan.Switch():
+                    x, kept = kept, x
+                case plan.Join():
+                    x = x + kept
+                case _:
+                    x = _layer(layer, own, x, training)
         return x
 
     def in_keras_order(self, gradients):
@@ -76,6 +81,9 @@ class Network(tf.Module):
 
 
 def _layer(layer, variables, x, training):
+    if getattr(layer, "spectral", False):
+        *variables, vector = variables
+        variables[0] = _divided(variables[0], vector, training)
     match layer:
         case plan.Dense():
             x = tf.matmul(x, variables[0])
@@ -92,8 +100,36 @@ def _layer(layer, variables, x, training):
             return ACTIVATIONS[name](x)
         case plan.Reshape(shape=shape):
             return tf.reshape(x, (-1, *shape))
+        case plan.LearnedGrid():
+            return x[:, None, None] * variables[0]
+        case plan.GridKernel():
+            return tf.reduce_sum(x * variables[0][..., 0], (1, 2))
+        case plan.SumOfPlaces():
+            return tf.reduce_sum(x, (1, 2))
+        case plan.Halve():
+            return tf.nn.avg_pool2d(x, 2, 2, "VALID")
+        case plan.Double(interpolation="nearest"):
+            return tf.repeat(tf.repeat(x, 2, axis=1), 2, axis=2)
+        case plan.Double(interpolation=interpolation):
+            return tf.image.resize(x, (2 * x.shape[1], 2 * x.shape[2]), interpolation)
     # Not `bias_add`: 0.90 of the time of wgan_gp_28's step, 0.95 of vae_conv's.
     return x + variables[1] if len(variables) > 1 else x
+
+
+def _divided(kernel, vector, training):
+    """A kernel over its norm, as `plan.Conv` says; in training its vector moves on."""
+    matrix = tf.reshape(kernel, (-1, kernel.shape[-1]))
+    now = vector.read_value()
+    if training:
+        constant = tf.stop_gradient(matrix)
+        inner = _unit(tf.linalg.matvec(constant, now))
+        now = _unit(tf.linalg.matvec(constant, inner, transpose_a=True))
+        vector.assign(now)
+    return kernel / (tf.norm(tf.linalg.matvec(matrix, now)) + plan.UNIT_EPSILON)
+
+
+def _unit(vector):
+    return vector / (tf.norm(vector) + plan.UNIT_EPSILON)
 
 
 def _batch_norm(gain, offset, mean, variance, x, training):

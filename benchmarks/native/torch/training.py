@@ -4,8 +4,9 @@ import numpy as np
 import torch
 
 from .. import plan
-from .networks import build, to_keras
+from .networks import build
 from .optimizers import FusedAdam, TracedAdam
+from .weights import trained
 
 MODES = ("eager", "compiled_modules", "compiled_step")
 
@@ -116,7 +117,8 @@ class Trainer:
         Returns:
             `(loss, [NumPy array, ...])`, in the order of Keras' trainable variables.
         """
-        parameters = [parameter for network in networks for parameter in network.parameters()]
+        weights = [weight for network in networks for weight in trained(network)]
+        parameters = [weight.tensor for weight in weights]
 
         def differentiate(*tensors):
             loss = loss_function(*tensors)
@@ -124,5 +126,5 @@ class Trainer:
 
         torch.compiler.reset()  # Dynamo gives up on a function compiled eight times a process
         loss, gradients = self.whole(differentiate)(*arguments)
-        gradients = iter(gradients)
-        return loss.item(), [a for network in networks for a in to_keras(network, gradients)]
+        arrays = [weight.to_keras(g) for weight, g in zip(weights, gradients, strict=True)]
+        return loss.item(), arrays
