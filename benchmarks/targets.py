@@ -6,7 +6,15 @@ from . import results
 from .registry import BACKENDS
 from .results import Spread
 
-CONVOLUTIONAL = ("vae_conv", "dcgan_28", "dcgan_64", "wgan_gp_28", "vqvae_28")
+CONVOLUTIONAL = (
+    "vae_conv",
+    "dcgan_28",
+    "dcgan_64",
+    "wgan_gp_28",
+    "vqvae_28",
+    "r3gan_32",
+    "sngan_32",
+)
 OTHERS = ("vae_mlp", "iwae_k50", "gan_ring")
 CASES = CONVOLUTIONAL + OTHERS
 # keras-gen as a user who wants speed runs it; on TensorFlow that is what it chooses by itself.
