@@ -307,22 +307,16 @@ def accepted(trial):
     """
     judge = trial.judge
     samples = trial.generate(trial.samples)
-    classes = judge.classify(samples)
     real, contenders = _contenders(trial, samples)
-    shares = {
-        f"{judge.name}_accepted{suffix}": float((judge.classify(images) >= 0).mean())
-        for suffix, images in contenders.items()
+    results = {
+        f"{judge.name}_accuracy": judge.accuracy(trial.test_images, trial.data.test.labels())
     }
-    return {
-        f"{judge.name}_accuracy": judge.accuracy(trial.test_images, trial.data.test.labels()),
-        **shares,
-        f"{judge.name}_accepted": float((classes >= 0).mean()),
-        **{
-            f"{judge.name}_share_of_{i}": float((classes == i).mean())
-            for i in range(trial.data.train.num_classes)
-        },
-        **_scores(f"{judge.name}_", judge.features, real, contenders),
-    }
+    for suffix, images in {**contenders, "": samples}.items():
+        classes = judge.classify(images)
+        results[f"{judge.name}_accepted{suffix}"] = float((classes >= 0).mean())
+        for i in range(trial.data.train.num_classes):
+            results[f"{judge.name}_share_of_{i}{suffix}"] = float((classes == i).mean())
+    return {**results, **_scores(f"{judge.name}_", judge.features, real, contenders)}
 
 
 def _contenders(trial, samples=None):
