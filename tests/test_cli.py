@@ -15,7 +15,7 @@ from scipy.io import wavfile
 from typer.testing import CliRunner
 
 import keras_gen
-from keras_gen import callbacks, cli, config
+from keras_gen import callbacks, cli, config, evaluation
 from keras_gen.cli.progress import Progress
 from keras_gen.config import files
 
@@ -242,14 +242,24 @@ def test_evaluate_writes_what_it_prints(place):
     assert "independent_pixels_nll" in alone and "mean" not in alone
 
 
-def test_runs_of_several_seeds_are_told_as_mean_and_deviation(place):
-    """The deviation is that of a sample, of n - 1; another config is not of their number."""
+def test_runs_of_several_seeds_are_told_as_mean_and_deviation(place, monkeypatch):
+    """The deviation is that of a sample, of n - 1; another config is not of their number. All are
+    judged by the classifiers of the first, which are those of the same data."""
+    judges = []
+
+    class Counted(evaluation.Judges):
+        def __init__(self, data):
+            super().__init__(data)
+            judges.append(self)
+
+    monkeypatch.setattr(evaluation, "Judges", Counted)
     small = ["--set", "evaluate.metrics=['loss']", "--set", "train.epochs=1"]
     for seed in (1, 2, 5):
         options = [*small, "--set", f"train.seed={seed}"]
         ran("train", "tiny.toml", "--out", f"runs/seed_{seed}", *options)
     names = ["runs/seed_1", "tiny", "runs/seed_2", "runs/seed_5"]
     told = ran("evaluate", *names).stdout
+    assert len(judges) == 1
     losses = [
         json.loads((place / "runs" / f"seed_{seed}" / "metrics.json").read_text())["test_loss"]
         for seed in (1, 2, 5)

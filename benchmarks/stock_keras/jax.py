@@ -5,7 +5,7 @@ import keras
 
 from ..keras_gen_model import OnJAX
 from ..native.plan import steps_of
-from . import parts
+from . import gan, parts
 
 MODES = ("jit",)
 
@@ -60,7 +60,7 @@ class BothOptimizers:
         self.variables = [v for optimizer in optimizers for v in optimizer.variables]
 
 
-class GAN(parts.GAN):
+class GAN(gan.GAN):
     """In the manner of the guide, by hand: state in, state out, each network's part by itself."""
 
     def compile(self, **compiling):

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from ..keras_gen_model import OnTensorFlow
 from ..native.plan import steps_of
-from . import parts
+from . import gan, parts
 
 MODES = ("function", "xla")
 
@@ -37,7 +37,7 @@ class VQVAE(parts.VQVAE, VAE):
     """The train step is the same."""
 
 
-class GAN(parts.GAN):
+class GAN(gan.GAN):
     """A tape and an optimizer a player."""
 
     def compile(self, **compiling):

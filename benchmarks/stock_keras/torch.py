@@ -7,7 +7,7 @@ import torch
 from keras import ops
 
 from ..keras_gen_model import OnTorch
-from . import parts
+from . import gan, parts
 
 MODES = ("eager", "jit")
 
@@ -47,7 +47,7 @@ class VQVAE(parts.VQVAE, VAE):
     """The train step is the same."""
 
 
-class GAN(Guided, parts.GAN):
+class GAN(Guided, gan.GAN):
     """An optimizer a player, as the guide's end-to-end example."""
 
     def compile(self, **compiling):

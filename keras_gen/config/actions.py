@@ -153,7 +153,7 @@ def evaluate(run):
 
 
 def evaluate_each(runs):
-    """Evaluates several runs; those on the same data are judged by the same classifiers.
+    """Evaluates several runs; one on the data of the run before is judged by the same classifiers.
 
     Args:
         runs: of each the folder, or the name of a preset, as `evaluate` takes it.

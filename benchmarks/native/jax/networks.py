@@ -75,19 +75,13 @@ def apply(network, parameters, statistics, x, training):
     Returns:
         `(outputs, statistics)`: the statistics moved on where `training`.
     """
-    moved, kept = [], None
-    for layer, own, running in zip(network.layers, parameters, statistics, strict=True):
-        match layer:
-            case plan.Fork():
-                kept = x
-            case plan.Switch():
-                x, kept = kept, x
-            case plan.Join():
-                x = x + kept
-            case _:
-                x, running = _layer(layer, own, running, x, training)
-        moved.append(running)
-    return x, moved
+    moved = list(statistics)
+
+    def run(i, layer, x):
+        x, moved[i] = _layer(layer, parameters[i], statistics[i], x, training)
+        return x
+
+    return plan.through(network.layers, x, run), moved
 
 
 def _layer(layer, own, running, x, training):

@@ -24,6 +24,7 @@ from .layers import (
     SumOfPlaces,
     Switch,
     states,
+    through,
 )
 from .networks import networks
 from .options import Codebook, adam, gan_options, steps_of
@@ -57,4 +58,5 @@ __all__ = [
     "networks",
     "states",
     "steps_of",
+    "through",
 ]

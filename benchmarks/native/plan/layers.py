@@ -159,6 +159,28 @@ class Join(NamedTuple):
         return []
 
 
+def through(layers, x, run):
+    """What becomes of `x` in layers one after the other, forks kept and joined.
+
+    Args:
+        layers: Of a plan.
+        x: `(batch, ...)`.
+        run: `(index, layer, x) -> x` of the layers that are neither a fork, a switch nor a join.
+    """
+    kept = None
+    for i, layer in enumerate(layers):
+        match layer:
+            case Fork():
+                kept = x
+            case Switch():
+                x, kept = kept, x
+            case Join():
+                x = x + kept
+            case _:
+                x = run(i, layer, x)
+    return x
+
+
 def states(layer):
     """How many of a layer's arrays, its last ones, are not trained but follow."""
     return 2 if isinstance(layer, BatchNorm) else int(getattr(layer, "spectral", False))

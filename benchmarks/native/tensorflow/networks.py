@@ -54,18 +54,9 @@ class Network(tf.Module):
     def __call__(self, x, training):
         """Run the network on `(batch, ...)`; batch statistics are used where `training`."""
         variables = self._split(self._variables) if self._joined else self._variables
-        kept = None
-        for layer, own in zip(self._layers, variables, strict=True):
-            match layer:
-                case plan.Fork():
-                    kept = x
-                case plan.Switch():
-                    x, kept = kept, x
-                case plan.Join():
-                    x = x + kept
-                case _:
-                    x = _layer(layer, own, x, training)
-        return x
+        return plan.through(
+            self._layers, x, lambda i, layer, x: _layer(layer, variables[i], x, training)
+        )
 
     def in_keras_order(self, gradients):
         """Gradients by `weights`, as Keras orders those by its trainable variables."""
