@@ -335,6 +335,7 @@ CASES = (
             (SIDE, SIDE, 2),
             input_channels=1,
             pool_size=20,
+            ema=0.9,
         ),
         {f"{player}s": options for player, options in PLAYERS.items()},
         falling="cycle",

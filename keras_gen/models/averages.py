@@ -48,6 +48,18 @@ class Averaging:
                     mean.assign(variable)
 
 
+class AveragedGenerator:
+    """Placed before `GenerativeModel`: a model with a `generator`, and perhaps an average of it.
+
+    The family sets `generator` and `generator_average` (`None` where it keeps no average).
+    """
+
+    @property
+    def sampling_generator(self):
+        """The network that generates outside of training: the generator's average, if kept."""
+        return self.generator if self.generator_average is None else self.generator_average
+
+
 def standing_statistics(network, batches):
     """Give batch normalization the plain averages of what it sees of given inputs.
 

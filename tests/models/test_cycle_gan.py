@@ -103,6 +103,19 @@ def test_a_perfect_pair_of_translators_pays_nothing_for_the_way_there_and_back()
     np.testing.assert_allclose(numpy(model.translate_back(PAIRS[:, 1:])), (PAIRS[:, 1:] - 1) / 2)
 
 
+def test_the_averaged_generators_translate_there_and_back():
+    """The averages, begun at the networks' weights, stay there while these are set elsewhere."""
+    model = model_of(ema=0.75)
+    there, back = (numpy(f(PAIRS[:, :1])) for f in (model.translate, model.translate_back))
+    for network in (model.generator, model.inverse_generator):
+        network.set_weights([np.array([[7.0]]), np.array([7.0])])
+    np.testing.assert_array_equal(numpy(model.translate(PAIRS[:, :1])), there)
+    np.testing.assert_array_equal(numpy(model.translate_back(PAIRS[:, :1])), back)
+    (slope, offset), (inverse_slope, inverse_offset) = NETWORKS["G"], NETWORKS["F"]
+    np.testing.assert_allclose(there, slope * PAIRS[:, :1] + offset, rtol=1e-6)
+    np.testing.assert_allclose(back, inverse_slope * PAIRS[:, :1] + inverse_offset, rtol=1e-6)
+
+
 def test_which_target_stands_beside_which_input_does_not_matter():
     """The loss of the batch is the same however its targets are shuffled: nothing is paired."""
     shuffled = PAIRS.copy()

@@ -119,6 +119,16 @@ def test_dropout_acts_in_training_and_not_where_images_are_translated():
     assert number(model.test_step(pairs)["l1"]) == 0.0
 
 
+def test_the_averaged_generator_translates():
+    """From `2 x + 1` one step with gradient descent; the average goes a quarter of the way."""
+    model = compiled(linear_model(ema=0.75), generator=0.1)
+    model.train_on_batch(PAIRS)
+    a, b = (np.ravel(w)[0] for w in model.generator.get_weights())
+    assert a != 2.0 and b != 1.0
+    expected = (2 + (a - 2) / 4) * PAIRS[:, :1] + 1 + (b - 1) / 4
+    np.testing.assert_allclose(numpy(model.translate(PAIRS[:, :1])), expected, rtol=1e-5)
+
+
 def test_samples_are_translations_of_inputs_drawn_by_the_seed():
     model = linear_model()
     inputs = np.arange(10.0, dtype="float32")[:, None]

@@ -38,6 +38,8 @@ class CycleGAN(Translation, ImagePool, GenerativeModel):
             makes, as a share of `cycle_weight`; 0 for none, which inputs and targets of different
             channels need.
         pool_size: Images that each discriminator's pool holds; `None` for no pool.
+        ema: Decay of the averaged copies of both generators, which then translate; `None` keeps
+            none.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
     Its players are "generators" and "discriminators", both networks of each.
@@ -61,6 +63,7 @@ class CycleGAN(Translation, ImagePool, GenerativeModel):
         cycle_weight: float = 10.0,
         identity_weight: float = 0.5,
         pool_size: int | None = 50,
+        ema: float | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -85,10 +88,16 @@ class CycleGAN(Translation, ImagePool, GenerativeModel):
         self.cycle_weight = cycle_weight
         self.identity_weight = identity_weight
         self.pool_size = pool_size
+        self.ema = ema
         self._loss = adversarial_loss("least_squares")
         if pool_size is not None:
             self.target_pool = self.add_pool("target_pool", pool_size, target)
             self.input_pool = self.add_pool("input_pool", pool_size, inputs)
+
+        self.generator_average, self.inverse_generator_average = (
+            None if ema is None else self.average_of(network, ema)
+            for network in (generator, inverse_generator)
+        )
 
     @staticmethod
     def sockets(data_shape, input_channels, **_):
@@ -193,9 +202,10 @@ class CycleGAN(Translation, ImagePool, GenerativeModel):
 
     def translate_back(self, y):
         """Translate targets `(batch, height, width, channels)` the other way, as `translate`."""
+        network = self.inverse_generator_average
+        network = self.inverse_generator if network is None else network
         with engine.sampling():
-            y = ops.convert_to_tensor(y)
-            return ops.cast(self.inverse_generator(y, training=False), "float32")
+            return ops.cast(network(ops.convert_to_tensor(y), training=False), "float32")
 
 
 def distance(x, y):

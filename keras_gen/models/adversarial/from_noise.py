@@ -3,10 +3,10 @@
 from keras import ops
 
 from keras_gen import engine
-from keras_gen.models.averages import standing_statistics
+from keras_gen.models.averages import AveragedGenerator, standing_statistics
 
 
-class FromNoise:
+class FromNoise(AveragedGenerator):
     """Placed before `GenerativeModel`: a model with a `generator` of noise.
 
     The family sets `generator`, `latent_dim`, `num_classes` (`None` where it takes no labels) and
@@ -67,11 +67,6 @@ class FromNoise:
                 squares = [ops.sum(ops.square(ops.cast(g, "float32"))) for g in gradients]
                 norms[player] = ops.sqrt(sum(squares))
             return norms
-
-    @property
-    def sampling_generator(self):
-        """The network that `sample` generates with: the average of the generator, if kept."""
-        return self.generator if self.generator_average is None else self.generator_average
 
     def call(self, inputs, training=False):
         """Map noise, or `(noise, labels)`, to examples: with the averaged generator, if kept."""

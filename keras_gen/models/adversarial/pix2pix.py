@@ -31,6 +31,7 @@ class Pix2Pix(Translation, GenerativeModel):
         adversarial_loss: "non_saturating" (the paper's), "minimax", "least_squares", "hinge",
             "wasserstein" or "relativistic".
         l1_weight: Weight of the L1 distance: lambda; 0 leaves the bare conditional GAN.
+        ema: Decay of the generator's averaged copy, which then translates; `None` keeps none.
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
     Reference:
@@ -48,6 +49,7 @@ class Pix2Pix(Translation, GenerativeModel):
         input_channels: int,
         adversarial_loss: str = "non_saturating",
         l1_weight: float = 100.0,
+        ema: float | None = None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -59,6 +61,8 @@ class Pix2Pix(Translation, GenerativeModel):
         self.input_channels = input_channels
         self.adversarial_loss = adversarial_loss
         self.l1_weight = l1_weight
+        self.ema = ema
+        self.generator_average = None if ema is None else self.average_of(generator, ema)
         self._loss = loss_named(adversarial_loss)
 
     @staticmethod

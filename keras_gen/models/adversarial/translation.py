@@ -4,9 +4,10 @@ import numpy as np
 from keras import ops
 
 from keras_gen import engine
+from keras_gen.models.averages import AveragedGenerator
 
 
-class Translation:
+class Translation(AveragedGenerator):
     """Placed before `GenerativeModel`: a model whose `generator` maps inputs to targets.
 
     Its examples are pairs: images whose first `input_channels` channels are the input, the others
@@ -18,8 +19,8 @@ class Translation:
         return pairs[..., : self.input_channels], pairs[..., self.input_channels :]
 
     def call(self, inputs, training=False):
-        """Translate inputs; deterministic, for no layer drops out."""
-        return ops.cast(self.generator(inputs, training=False), "float32")
+        """Translate inputs, with the averaged generator if kept; no layer drops out."""
+        return ops.cast(self.sampling_generator(inputs, training=False), "float32")
 
     def translate(self, x):
         """Make of each input what its target could be.
