@@ -406,6 +406,27 @@ CASES = (
         labels=True,
     ),
     Case(
+        "style_gan",
+        lambda: fill(
+            models.StyleGAN,
+            {
+                "generator": (
+                    networks.style_generator,
+                    {"width": 4, "widest": 6, "features": 4, "mapping_layers": 1},
+                ),
+                "discriminator": (networks.style_discriminator, {"width": 4, "widest": 6}),
+            },
+            latent_dim=4,
+            penalty_every=1,
+            path_length_every=2,
+        ),
+        PLAYERS,
+        falling=None,
+        value_range=(-1.0, 1.0),
+        from_noise=True,
+        still={"standing": "noise that is always the same"},
+    ),
+    Case(
         "r3gan",
         lambda: fill(
             models.GAN,

@@ -7,6 +7,7 @@ from keras_gen.models.adversarial.gan import GAN
 from keras_gen.models.adversarial.infogan import InfoGAN
 from keras_gen.models.adversarial.pix2pix import Pix2Pix
 from keras_gen.models.adversarial.progressive_gan import ProgressiveGAN
+from keras_gen.models.adversarial.style_gan import StyleGAN
 from keras_gen.models.autoencoders.adversarial_autoencoder import AdversarialAutoencoder
 from keras_gen.models.autoencoders.autoencoder import Autoencoder
 from keras_gen.models.autoencoders.beta_tcvae import BetaTCVAE
@@ -50,6 +51,7 @@ FAMILIES = {
     "pix2pix": Pix2Pix,
     "cycle_gan": CycleGAN,
     "progressive_gan": ProgressiveGAN,
+    "style_gan": StyleGAN,
 }
 
 __all__ = [
@@ -77,5 +79,6 @@ __all__ = [
     "ProgressiveGAN",
     "RegularizedAutoencoder",
     "ResidualVQVAE",
+    "StyleGAN",
     "VampVAE",
 ]

@@ -12,6 +12,7 @@ from keras_gen.networks.r3gan import r3gan_discriminator, r3gan_generator
 from keras_gen.networks.residual import residual_decoder, residual_encoder
 from keras_gen.networks.residual_translator import residual_translator
 from keras_gen.networks.sngan import sngan_discriminator, sngan_generator
+from keras_gen.networks.style import style_discriminator, style_generator
 from keras_gen.networks.unet import unet
 
 BUILDERS = {
@@ -34,6 +35,8 @@ BUILDERS = {
     "residual_translator": residual_translator,
     "progressive_generator": ProgressiveGenerator,
     "progressive_discriminator": ProgressiveDiscriminator,
+    "style_generator": style_generator,
+    "style_discriminator": style_discriminator,
 }
 
 __all__ = [
@@ -56,5 +59,7 @@ __all__ = [
     "sngan_discriminator",
     "sngan_generator",
     "residual_translator",
+    "style_discriminator",
+    "style_generator",
     "unet",
 ]

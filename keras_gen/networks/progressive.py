@@ -2,10 +2,8 @@
 
 The options of both builders:
 
-    width: channels at the finest scale, doubled at each coarser one up to `widest`.
-    widest: see there; the paper's are 512, and 256 as the `width` of images of 64 x 64.
-    start: the smaller side of the coarsest images. None: sides are halved while they are even and
-        stay at least 4 (64 -> 4, 28 -> 7).
+    width, widest, start: of `levels`; the paper's are 512 as `widest`, and 256 as the `width` of
+        images of 64 x 64.
     name: name of the model.
 
 A network has `levels`, the coarsest being level 0. `stage(level, fading)` is the part of it for
@@ -31,8 +29,8 @@ from keras_gen.networks.equalized import (
     MinibatchDeviation,
     PixelNormalization,
 )
+from keras_gen.networks.levels import convolution, finish, levels
 
-SMALLEST_SIDE = 4
 VECTOR = ("features",)
 
 
@@ -52,15 +50,11 @@ class Growing(keras.Model):
 
     def __init__(self, shapes, image, width, widest, start, name):
         super().__init__(name=name)
-        parts.check_width("width", width)
-        parts.check_width("widest", widest)
         self.shapes = shapes
         self.width, self.widest, self.start = width, widest, start
         *sides, self.channels = shapes[image]
-        halvings = _halvings(image, sides, start)
-        self.levels = halvings + 1
-        self.sides = [[side // 2**i for side in sides] for i in range(halvings, -1, -1)]
-        self.widths = [min(width * 2**i, widest) for i in range(halvings, -1, -1)]
+        self.sides, self.widths = levels(image, sides, width, widest, start)
+        self.levels = len(self.sides)
         # A cache that Keras does not take for layers to be saved once more.
         self.stage = functools.cache(self._stage)
         self.built = True
@@ -140,16 +134,16 @@ class ProgressiveGenerator(Growing):
             PixelNormalization(name="latent_normalization"),
             EqualizedDense(math.prod(grid), gain=gain, name="grid"),
             keras.layers.Reshape(grid, name="grid_shape"),
-            *_finish("grid", normalize=True),
-            *_convolution(self.widths[0], "level_0_1", normalize=True),
+            *finish("grid", normalize=True),
+            *convolution(self.widths[0], "level_0_1", normalize=True),
         ]
         self.blocks = [_block(shapes["input_shape"], lowest, "level_0")]
         for level in range(1, self.levels):
             name, channels = f"level_{level}", self.widths[level]
             layers = [
                 keras.layers.UpSampling2D(name=f"{name}_enlarge"),
-                *_convolution(channels, f"{name}_0", normalize=True),
-                *_convolution(channels, f"{name}_1", normalize=True),
+                *convolution(channels, f"{name}_0", normalize=True),
+                *convolution(channels, f"{name}_1", normalize=True),
             ]
             below = (*self.sides[level - 1], self.widths[level - 1])
             self.blocks.append(_block(below, layers, name))
@@ -227,10 +221,10 @@ class ProgressiveDiscriminator(Growing):
         self.group_size = group_size
         lowest = [
             MinibatchDeviation(group_size, name="deviation"),
-            *_convolution(self.widths[0], "level_0_0"),
+            *convolution(self.widths[0], "level_0_0"),
             keras.layers.Flatten(name="flatten"),
             EqualizedDense(self.widths[0], name="level_0_1"),
-            *_finish("level_0_1"),
+            *finish("level_0_1"),
             EqualizedDense(shapes["output_shape"][0], gain=1.0, name="output"),
         ]
         grids = [(*sides, width) for sides, width in zip(self.sides, self.widths, strict=True)]
@@ -238,15 +232,15 @@ class ProgressiveDiscriminator(Growing):
         for level in range(1, self.levels):
             name = f"level_{level}"
             layers = [
-                *_convolution(self.widths[level], f"{name}_0"),
-                *_convolution(self.widths[level - 1], f"{name}_1"),
+                *convolution(self.widths[level], f"{name}_0"),
+                *convolution(self.widths[level - 1], f"{name}_1"),
                 keras.layers.AveragePooling2D(2, name=f"{name}_shrink"),
             ]
             self.blocks.append(_block(grids[level], layers, name))
         self.features = [
             _block(
                 self.inputs_of(level),
-                _convolution(channels, f"features_{level}_pixels", kernel_size=1),
+                convolution(channels, f"features_{level}_pixels", kernel_size=1),
                 f"features_{level}",
             )
             for level, channels in enumerate(self.widths)
@@ -274,34 +268,3 @@ class ProgressiveDiscriminator(Growing):
 
 def _block(shape, layers, name):
     return keras.Sequential([keras.Input(shape), *layers], name=name)
-
-
-def _convolution(channels, name, kernel_size=3, normalize=False):
-    """The layers of `convolve -> activate [-> normalize pixels]`."""
-    convolution = EqualizedConv2D(channels, kernel_size, padding="same", name=name)
-    return [convolution, *_finish(name, normalize)]
-
-
-def _finish(name, normalize=False):
-    activation = parts.activation_layer("leaky_relu", f"{name}_activation")
-    return [activation] + normalize * [PixelNormalization(name=f"{name}_normalization")]
-
-
-def _halvings(name, sides, start):
-    """How often the sides are halved down to those of level 0: at least once."""
-    if start is None:
-        halvings = 0
-        while min(sides) >= SMALLEST_SIDE * 2 ** (halvings + 1) and not any(
-            side % 2 ** (halvings + 1) for side in sides
-        ):
-            halvings += 1
-        wanted = f"even sides of at least {2 * SMALLEST_SIDE}"
-    else:
-        parts.check_width("start", start)
-        halvings = (min(sides) // start).bit_length() - 1
-        if min(sides) != start * 2**halvings or any(side % 2**halvings for side in sides):
-            halvings = 0
-        wanted = f"sides that come of doubling start = {start}"
-    if halvings < 1:
-        raise parts.expected(name, f"{wanted}, or there is nothing to grow", tuple(sides))
-    return halvings

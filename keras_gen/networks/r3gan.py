@@ -79,9 +79,7 @@ def r3gan_generator(
     for i, (channels, side) in enumerate(zip(filters[1:], grids, strict=True), start=2):
         # The mixing of channels and the doubling commute: on the coarser grid it costs a fourth.
         x = _change_channels(x, channels, f"up_{i}")
-        # In float32: TensorFlow's XLA cannot differentiate it in half precision.
-        up = keras.layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=f"up_{i}")
-        x = crop(up(x), side, f"up_{i}_crop")
+        x = crop(parts.bilinear_doubling(f"up_{i}")(x), side, f"up_{i}_crop")
         x = _blocks(x, f"grid_{i}", blocks[i - 1], expansion, groups, gain)
     x = _conv1(output_shape[-1], "output", activation=output_activation)(x)
     return keras.Model(inputs, x, name=name)
