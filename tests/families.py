@@ -412,7 +412,13 @@ CASES = (
             {
                 "generator": (
                     networks.style_generator,
-                    {"width": 4, "widest": 6, "features": 4, "mapping_layers": 1},
+                    {
+                        "width": 4,
+                        "widest": 6,
+                        "features": 4,
+                        "mapping_layers": 1,
+                        "output_activation": "tanh",
+                    },
                 ),
                 "discriminator": (networks.style_discriminator, {"width": 4, "widest": 6}),
             },
