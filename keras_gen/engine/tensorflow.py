@@ -137,19 +137,31 @@ def _one_program_call(network, inputs, training=None, mask=None):
     if training or mask is not None or not tf.executing_eagerly():
         return _keras_call(network, inputs, training, mask)
     if network not in _programs:
-        reference = weakref.ref(network)
-        _programs[network] = tf.function(
-            lambda inputs: _keras_call(reference(), inputs, False, None),
-            autograph=False,
-            reduce_retracing=True,
-        )
+        _programs[network] = _program_of(network)
     program = _programs[network]
     if program is not None:
         try:
-            return program(inputs)
+            given = zip(network.inputs, keras.tree.flatten(inputs), strict=True)
+            return program(*(ops.convert_to_tensor(x, declared.dtype) for declared, x in given))
         except Exception:  # it cannot be traced, or is wrong, which Keras' own call then says
             _programs[network] = None
     return _keras_call(network, inputs, training, mask)
+
+
+def _program_of(network):
+    """A network's inference as one program, of its inputs in a row.
+
+    It is of any number of examples from the first call on: traced with the number of that one, and
+    again when another comes, it would be two programs, and TensorFlow rounds them differently.
+    """
+    reference = weakref.ref(network)
+    structure = network.input
+
+    def call(*inputs):
+        return _keras_call(reference(), keras.tree.pack_sequence_as(structure, inputs), False, None)
+
+    signature = [tf.TensorSpec(declared.shape, declared.dtype) for declared in network.inputs]
+    return tf.function(call, autograph=False, input_signature=signature)
 
 
 def _untuned(batches):

@@ -9,6 +9,7 @@ import pytest
 from keras import ops
 
 from keras_gen import engine, random
+from keras_gen.networks import style_generator
 
 compiled = pytest.mark.skipif(
     keras.backend.backend() == "torch", reason="PyTorch samples eagerly, in our kernels"
@@ -89,6 +90,16 @@ def test_training_is_not_taken_for_inference():
     with engine.sampling():
         assert set(np.unique(ops.convert_to_numpy(model(x, training=True)))) == {0.0, 2.0}
         np.testing.assert_array_equal(ops.convert_to_numpy(model(x)), x)
+
+
+def test_what_is_computed_does_not_depend_on_how_many_were_asked_for_before():
+    """TensorFlow rounds a program of five examples and one of any number differently."""
+    model, rng = style_generator((4,), (8, 8, 1), width=4, widest=6), np.random.default_rng(0)
+    model.set_weights([0.5 * rng.normal(size=w.shape) for w in model.get_weights()])
+    x = rng.normal(size=(7, 4)).astype("float32")
+    first = sampled(model, x[:5])
+    sampled(model, x)
+    np.testing.assert_array_equal(sampled(model, x[:5]), first)
 
 
 @compiled
