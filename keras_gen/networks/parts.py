@@ -93,12 +93,6 @@ def activation_layer(activation, name=None):
         raise expected("activation", "Keras' name of an activation", activation) from None
 
 
-def bilinear_doubling(name):
-    """The layer that doubles the sides of images, bilinearly."""
-    # In float32: TensorFlow's XLA cannot differentiate it in half precision.
-    return keras.layers.UpSampling2D(2, interpolation="bilinear", dtype="float32", name=name)
-
-
 def initializer(name):
     """A fresh initializer from Keras' name of it, or "dcgan": normal, deviation 0.02.
 

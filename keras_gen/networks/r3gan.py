@@ -30,7 +30,7 @@ import keras
 
 from keras_gen.networks import parts
 from keras_gen.networks.conv import AXES, crop, pyramid
-from keras_gen.networks.layers import LearnedGrid
+from keras_gen.networks.layers import BilinearDoubling, LearnedGrid
 
 SLOPE = 0.2
 GAIN = 2.0 / (1.0 + SLOPE**2)  # what keeps the variance through a leaky ReLU
@@ -79,7 +79,7 @@ def r3gan_generator(
     for i, (channels, side) in enumerate(zip(filters[1:], grids, strict=True), start=2):
         # The mixing of channels and the doubling commute: on the coarser grid it costs a fourth.
         x = _change_channels(x, channels, f"up_{i}")
-        x = crop(parts.bilinear_doubling(f"up_{i}")(x), side, f"up_{i}_crop")
+        x = crop(BilinearDoubling(name=f"up_{i}")(x), side, f"up_{i}_crop")
         x = _blocks(x, f"grid_{i}", blocks[i - 1], expansion, groups, gain)
     x = _conv1(output_shape[-1], "output", activation=output_activation)(x)
     return keras.Model(inputs, x, name=name)

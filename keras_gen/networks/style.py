@@ -28,6 +28,7 @@ from keras_gen.networks.equalized import (
     MinibatchDeviation,
     PixelNormalization,
 )
+from keras_gen.networks.layers import BilinearDoubling
 from keras_gen.networks.levels import convolution, finish, levels
 from keras_gen.networks.modulated import ConstantGrid, ModulatedConv2D, PixelNoise, Row
 
@@ -115,13 +116,13 @@ def _synthesis(sides, widths, features, channels, output_activation):
     image, x = None, ConstantGrid((*sides[0], widths[0]), name="constant")(styles[0])
     for level, width in enumerate(widths):
         if level:
-            x = parts.bilinear_doubling(f"level_{level}_up")(x)
+            x = BilinearDoubling(name=f"level_{level}_up")(x)
             x = styled(x, width, f"level_{level}_0")
         x = styled(x, width, f"level_{level}_1")
         made = ModulatedConv2D(channels, 1, gain=1.0, demodulate=False, name=f"image_{level}")
         new = made(x, styles[2 * level + 1])
         if image is not None:
-            image = parts.bilinear_doubling(f"images_{level}_up")(image)
+            image = BilinearDoubling(name=f"images_{level}_up")(image)
             new = keras.layers.Add(name=f"images_{level}")([image, new])
         image = new
     if output_activation is not None:

@@ -8,6 +8,7 @@ from keras import ops
 from keras_gen import engine
 from keras_gen.models import GAN
 from keras_gen.networks.layers import (
+    BilinearDoubling,
     Columns,
     LearnedGrid,
     SelfAttention,
@@ -176,3 +177,27 @@ def test_a_layer_is_its_config(layer, shape):
     assert again.get_config() == layer.get_config()
     outputs = [each(np.ones((1, *shape), "float32")).shape for each in (layer, again)]
     assert outputs[0] == outputs[1]
+
+
+@pytest.mark.parametrize("sides", [(5, 4), (1, 3)])
+def test_doubling_is_keras_bilinear_resize(sides):
+    x = RNG.normal(size=(2, *sides, 3)).astype("float32")
+    expected = keras.layers.UpSampling2D(2, interpolation="bilinear")(x)
+    np.testing.assert_allclose(numpy(BilinearDoubling()(x)), numpy(expected), rtol=1e-5, atol=1e-6)
+
+
+def test_a_slope_through_a_doubling_can_be_differentiated_again():
+    """`|d (k y . U x) / dx|**2 = k**2 |U^T y|**2`, U the doubling as a matrix."""
+    layer, k = BilinearDoubling(), keras.Variable(1.5)
+    matrix = numpy(layer(np.eye(6, dtype="float32").reshape(6, 2, 3, 1))).reshape(6, 24)
+    y = RNG.normal(size=(1, 4, 6, 1)).astype("float32")
+    x = ops.convert_to_tensor(RNG.normal(size=(1, 2, 3, 1)).astype("float32"))
+
+    def objective():
+        slope = engine.input_gradient(lambda x: layer(x) * k * ops.convert_to_tensor(y), x)
+        return ops.sum(ops.square(slope)), {}
+
+    (loss, _), (gradient,) = engine.value_and_grad(objective, [k])
+    squares = np.sum((matrix @ y.ravel()) ** 2)
+    assert float(numpy(ops.stop_gradient(loss))) == pytest.approx(1.5**2 * squares, rel=1e-5)
+    assert float(numpy(gradient)) == pytest.approx(2 * 1.5 * squares, rel=1e-5)
