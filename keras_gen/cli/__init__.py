@@ -165,7 +165,11 @@ def sample(
         str | None, typer.Option(help="Classes of a conditional model: 0,1,2.")
     ] = None,
     truncation: Annotated[
-        float | None, typer.Option(help="Largest noise of a GAN: 2 to 0.04, less is plainer.")
+        float | None,
+        typer.Option(
+            help="Less is plainer: the largest noise of a GAN (2 to 0.04); of a StyleGAN, what "
+            "share it keeps of a style's distance from the mean (1 to 0)."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

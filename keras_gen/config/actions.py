@@ -208,7 +208,8 @@ def sample(run, *, count=64, seed=0, labels=None, truncation=None, out=None):
         seed: the same samples each time.
         labels: classes of a conditional model, repeated in turn; all where None.
         truncation: of a model that makes examples from noise z: the largest absolute value of z,
-            above 0; less of it trades variety for fidelity. None for any.
+            above 0; of a StyleGAN the share of its distance from the mean that a style keeps; less
+            of it trades variety for fidelity. None for any.
         out: the `.png` file to write, or of a run on `sound:<path>` a `.wav` file, of one on
             vectors a `.csv` file; `samples.png` in the run's folder where None.
 

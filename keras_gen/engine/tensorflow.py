@@ -141,8 +141,7 @@ def _one_program_call(network, inputs, training=None, mask=None):
     program = _programs[network]
     if program is not None:
         try:
-            given = zip(network.inputs, keras.tree.flatten(inputs), strict=True)
-            return program(*(ops.convert_to_tensor(x, declared.dtype) for declared, x in given))
+            return program(*network._standardize_inputs(inputs))
         except Exception:  # it cannot be traced, or is wrong, which Keras' own call then says
             _programs[network] = None
     return _keras_call(network, inputs, training, mask)
@@ -155,7 +154,7 @@ def _program_of(network):
     again when another comes, it would be two programs, and TensorFlow rounds them differently.
     """
     reference = weakref.ref(network)
-    structure = network.input
+    structure = keras.tree.map_structure(lambda declared: 0, network.input)
 
     def call(*inputs):
         return _keras_call(reference(), keras.tree.pack_sequence_as(structure, inputs), False, None)

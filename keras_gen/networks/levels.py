@@ -1,7 +1,14 @@
 """The levels of a network whose images double from one to the next: their sides, widths, layers."""
 
+import keras
+
 from keras_gen.networks import parts
-from keras_gen.networks.equalized import EqualizedConv2D, PixelNormalization
+from keras_gen.networks.equalized import (
+    EqualizedConv2D,
+    EqualizedDense,
+    MinibatchDeviation,
+    PixelNormalization,
+)
 
 SMALLEST_SIDE = 4
 
@@ -44,6 +51,19 @@ def finish(name, normalize=False):
     return [activation] + normalize * [PixelNormalization(name=f"{name}_normalization")]
 
 
+def verdict(channels, outputs, group_size):
+    """A discriminator's last layers: `how much the batch differs -> convolve -> activate -> dense
+    -> activate -> dense`."""
+    return [
+        MinibatchDeviation(group_size, name="deviation"),
+        *convolution(channels, "level_0_0"),
+        keras.layers.Flatten(name="flatten"),
+        EqualizedDense(channels, name="level_0_1"),
+        *finish("level_0_1"),
+        EqualizedDense(outputs, gain=1.0, name="output"),
+    ]
+
+
 def _halvings(name, sides, start):
     """How often the sides are halved down to those of level 0: at least once."""
     if start is None:
@@ -60,5 +80,5 @@ def _halvings(name, sides, start):
             halvings = 0
         wanted = f"sides that come of doubling start = {start}"
     if halvings < 1:
-        raise parts.expected(name, f"{wanted}, or there is nothing to grow", tuple(sides))
+        raise parts.expected(name, f"{wanted}, or there is one level only", tuple(sides))
     return halvings

@@ -26,10 +26,9 @@ from keras_gen.networks.equalized import (
     GAIN,
     EqualizedConv2D,
     EqualizedDense,
-    MinibatchDeviation,
     PixelNormalization,
 )
-from keras_gen.networks.levels import convolution, finish, levels
+from keras_gen.networks.levels import convolution, finish, levels, verdict
 
 VECTOR = ("features",)
 
@@ -219,14 +218,7 @@ class ProgressiveDiscriminator(Growing):
             parts.check_width("group_size", group_size)
         super().__init__(shapes, "input_shape", width, widest, start, name)
         self.group_size = group_size
-        lowest = [
-            MinibatchDeviation(group_size, name="deviation"),
-            *convolution(self.widths[0], "level_0_0"),
-            keras.layers.Flatten(name="flatten"),
-            EqualizedDense(self.widths[0], name="level_0_1"),
-            *finish("level_0_1"),
-            EqualizedDense(shapes["output_shape"][0], gain=1.0, name="output"),
-        ]
+        lowest = verdict(self.widths[0], shapes["output_shape"][0], group_size)
         grids = [(*sides, width) for sides, width in zip(self.sides, self.widths, strict=True)]
         self.blocks = [_block(grids[0], lowest, "level_0")]
         for level in range(1, self.levels):

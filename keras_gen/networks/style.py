@@ -2,15 +2,11 @@
 
 The options of both builders:
 
-    width: channels of the finest level, doubled at each coarser one up to `widest`; the paper's
-        are 512, and 256 as the `width` of images of 64 x 64.
-    widest: see there.
-    start: the smaller side of the coarsest level. None: sides are halved while they are even and
-        stay at least 4 (64 -> 4, 28 -> 7).
+    width, widest, start: of `levels`; the paper's are 512 up to 64 x 64, then halved.
     name: name of the model.
 
-All weights are equalised. Images double bilinearly, which is the paper's blur of as many taps, and
-are halved by the mean of 2 x 2.
+All weights are equalised. Images double bilinearly, which is the paper's filter [1, 3, 3, 1] but at
+the borders, and are halved by the mean of 2 x 2.
 
 Reference: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN".
 """
@@ -25,11 +21,10 @@ from keras_gen.networks.equalized import (
     GAIN,
     EqualizedConv2D,
     EqualizedDense,
-    MinibatchDeviation,
     PixelNormalization,
 )
 from keras_gen.networks.layers import BilinearDoubling
-from keras_gen.networks.levels import convolution, finish, levels
+from keras_gen.networks.levels import convolution, finish, levels, verdict
 from keras_gen.networks.modulated import ConstantGrid, ModulatedConv2D, PixelNoise, Row
 
 
@@ -54,7 +49,7 @@ def style_generator(
     of what a modulated convolution 1 x 1 makes of each level, doubled on.
 
     The synthesis takes `(batch, 2 * levels, features)`, one style for each convolution but that
-    of a level's image, which shares the next level's first.
+    of a level's image, which shares the next level's first; the last image has one of its own.
 
     Args:
         input_shape: `(features,)`.
@@ -140,7 +135,8 @@ def style_discriminator(
     group_size: int | None = 4,
     name: str = "style_discriminator",
 ) -> keras.Model:
-    """Images to numbers, over residual blocks: `(convolve twice -> halve) + (halve -> conv1)`.
+    """Images to numbers, over residual blocks: `(convolve -> activate) twice -> halve`,
+    beside `halve -> convolve, 1 x 1`, added.
 
     `convolve, 1 x 1 -> activate -> block a level -> how much the batch differs -> convolve
     -> activate -> dense -> activate -> dense`; the sum of a block over sqrt(2).
@@ -173,28 +169,19 @@ def style_discriminator(
     x = inputs = keras.Input(input_shape, name="inputs")
     x = through(x, *convolution(widths[-1], "pixels", kernel_size=1))
     for level in range(len(widths) - 1, 0, -1):
-        name, coarser = f"level_{level}", widths[level - 1]
+        block, coarser = f"level_{level}", widths[level - 1]
         y = through(
             x,
-            *convolution(widths[level], f"{name}_0"),
-            *convolution(coarser, f"{name}_1"),
-            keras.layers.AveragePooling2D(2, name=f"{name}_halve"),
+            *convolution(widths[level], f"{block}_0"),
+            *convolution(coarser, f"{block}_1"),
+            keras.layers.AveragePooling2D(2, name=f"{block}_halve"),
         )
         x = through(
             x,
-            keras.layers.AveragePooling2D(2, name=f"{name}_skip_halve"),
-            EqualizedConv2D(coarser, 1, gain=1.0, use_bias=False, name=f"{name}_skip"),
+            keras.layers.AveragePooling2D(2, name=f"{block}_skip_halve"),
+            EqualizedConv2D(coarser, 1, gain=1.0, use_bias=False, name=f"{block}_skip"),
         )
-        x = keras.layers.Rescaling(2**-0.5, name=f"{name}_scale")(
-            keras.layers.Add(name=name)([x, y])
-        )
-    x = through(
-        x,
-        MinibatchDeviation(group_size, name="deviation"),
-        *convolution(widths[0], "level_0_0"),
-        keras.layers.Flatten(name="flatten"),
-        EqualizedDense(widths[0], name="level_0_1"),
-        *finish("level_0_1"),
-        EqualizedDense(outputs, gain=1.0, name="output"),
-    )
+        x = keras.layers.Add(name=block)([x, y])
+        x = keras.layers.Rescaling(2**-0.5, name=f"{block}_scale")(x)
+    x = through(x, *verdict(widths[0], outputs, group_size))
     return keras.Model(inputs, x, name=name)

@@ -15,8 +15,8 @@ pytestmark = pytest.mark.few_steps
 LATENT, FEATURES, DEPTH, SHAPE = 3, 2, 4, (2, 2, 1)
 
 
-def generator(seed=0):
-    """`w = z A`, `G = (w_1, ..., w_depth) B`, both linear."""
+def generator(seed=0, activation=None):
+    """`w = z A`, `G = (w_1, ..., w_depth) B`, both linear unless B has an activation."""
     rng = np.random.default_rng(seed)
     mapping = keras.Sequential(
         [keras.Input((LATENT,)), keras.layers.Dense(FEATURES, use_bias=False)], name="mapping"
@@ -25,7 +25,7 @@ def generator(seed=0):
         [
             keras.Input((DEPTH, FEATURES)),
             keras.layers.Flatten(),
-            keras.layers.Dense(4, use_bias=False),
+            keras.layers.Dense(4, activation, use_bias=False),
             keras.layers.Reshape(SHAPE),
         ],
         name="synthesis",
@@ -40,9 +40,10 @@ def discriminator():
     return keras.Sequential([keras.Input(SHAPE), keras.layers.Flatten(), random_linear(4, 1, 9)])
 
 
-def model_of(**options):
+def model_of(activation=None, **options):
     options = {"ema": None, "penalty_every": 1, **options}
-    model = StyleGAN(generator(), discriminator(), latent_dim=LATENT, **options)
+    networks = generator(activation=activation), discriminator()
+    model = StyleGAN(*networks, latent_dim=LATENT, **options)
     rates = {"generator": 1e-3, "discriminator": 1e-3}
     model.compile({player: keras.optimizers.SGD(rate) for player, rate in rates.items()})
     return model
@@ -113,8 +114,11 @@ def test_paths_pay_for_their_distance_from_a_mean_that_follows_them():
 
 
 def test_the_generators_gradient_is_the_slope_of_its_whole_loss():
-    """By finite differences of each of its weights: fooling, and paths, which are slopes."""
-    model = model_of(path_length_every=1)
+    """By finite differences of each of its weights: fooling, and paths, which are slopes.
+
+    Through a tanh the slope depends on the style, and so on the mapping.
+    """
+    model = model_of(activation="tanh", path_length_every=1)
     model.path_length.assign(1.0)
     real, y = ops.convert_to_tensor(normal(4, *SHAPE)), ops.convert_to_tensor(normal(2, *SHAPE))
     noise = [ops.convert_to_tensor(normal(4, LATENT, seed=s)) for s in (2, 3)]
@@ -138,6 +142,36 @@ def test_the_generators_gradient_is_the_slope_of_its_whole_loss():
             slopes[place] = (losses[0] - losses[1]) / (2 * step)
         variable.assign(start)
         np.testing.assert_allclose(numpy(gradient), slopes, rtol=2e-2, atol=2e-2)
+
+
+def test_what_each_player_minimizes():
+    """Both losses whole, of linear networks: softplus, `2 (|J^T y| - a)**2`, `5 |slope|**2`."""
+    model = model_of(path_length_every=1)
+    model.path_length.assign(1.0)
+    real, y = normal(4, *SHAPE), normal(2, *SHAPE, seed=4)
+    z, other, cut = normal(4, LATENT, seed=2), normal(4, LATENT, seed=3), [1, 2, 4, 3]
+    noise = [ops.convert_to_tensor(each) for each in (z, other, cut)]
+    a, b = (model.generator.get_layer(n).get_weights()[0] for n in ("mapping", "synthesis"))
+    first = (np.arange(DEPTH) < np.array(cut)[:, None])[..., None]
+    w = np.where(first, (z @ a)[:, None], (other @ a)[:, None])
+    kernel, bias = model.discriminator.get_weights()
+    fake_logits = w.reshape(4, -1) @ b @ kernel + bias
+    real_logits = real.reshape(4, -1) @ kernel + bias
+    real, directions = ops.convert_to_tensor(real), ops.convert_to_tensor(y)
+    loss, _ = model.generator_objective(real, noise, directions, False)
+    paths = np.mean((lengths_by_hand(model, y) - 1.0) ** 2)
+    expected = np.mean(np.log1p(np.exp(-fake_logits))) + 2 * paths
+    assert number(loss) == pytest.approx(expected, rel=1e-4)
+    loss, _ = model.discriminator_objective(real, noise, [None], False)
+    judged = np.mean(np.log1p(np.exp(-real_logits)) + np.log1p(np.exp(fake_logits)))
+    assert number(loss) == pytest.approx(judged + 5 * np.sum(kernel**2), rel=1e-4)
+
+
+def test_directions_are_of_half_of_the_batch_and_as_long_as_an_image_has_channels():
+    y = numpy(model_of().draw_directions(np.zeros((4001, 3, 5, 2), "float32")))
+    assert y.shape == (2001, 3, 5, 2)
+    # 2,001 squares, each of mean 2 and deviation 2 * sqrt(2 / 30): five deviations of their mean.
+    assert (y**2).sum(axis=(1, 2, 3)).mean() == pytest.approx(2.0, abs=0.06)
 
 
 def test_paths_cost_nothing_where_their_weight_is_0():
@@ -184,7 +218,16 @@ def test_truncated_styles_lie_nearer_to_the_mean_style():
     np.testing.assert_allclose(numpy(model.sample(64, seed=5, truncation=1.0)), whole, atol=1e-4)
 
 
-def test_real_networks_fit_and_sampling_repeats_itself():
+def test_truncated_samples_are_of_the_averaged_generator():
+    model = model_of(ema=0.75)
+    before = [numpy(model.sample(3, seed=1, truncation=psi)) for psi in (0.5, None)]
+    for variable in model.generator.trainable_variables:
+        variable.assign(3.0 * numpy(variable))
+    after = [numpy(model.sample(3, seed=1, truncation=psi)) for psi in (0.5, None)]
+    np.testing.assert_array_equal(before, after)
+
+
+def test_real_networks_fit_the_sockets_and_sampling_repeats_itself():
     shape, options = (8, 8, 1), {"width": 4, "widest": 6}
     sockets = StyleGAN.sockets(shape, latent_dim=LATENT)
     assert sockets == {"generator": ((LATENT,), shape), "discriminator": (shape, (1,))}

@@ -172,7 +172,7 @@ def test_sides_of_any_start(empty, image, start, sides):
 @pytest.mark.parametrize(
     "image, start, message",
     [
-        ((7, 7, 1), None, r"even sides of at least 8, or there is nothing to grow, got \(7, 7\)"),
+        ((7, 7, 1), None, r"even sides of at least 8, or there is one level only, got \(7, 7\)"),
         ((8, 9, 1), None, r"even sides of at least 8, or .*, got \(8, 9\)"),
         ((6, 6, 1), None, r"even sides of at least 8, or .*, got \(6, 6\)"),
         ((24, 24, 1), 4, r"sides that come of doubling start = 4, or .*, got \(24, 24\)"),

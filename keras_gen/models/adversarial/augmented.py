@@ -31,6 +31,7 @@ class Augmented:
         if self._changes is not None and self._changes.adaptive:
             self.augmentation_p = self.add_weight(
                 shape=(),
+                dtype="float32",
                 initializer="zeros",
                 trainable=False,
                 autocast=False,

@@ -28,9 +28,14 @@ class PathRegularized:
         self.path_length_every = every
         if weight:
             self.add_term("path_penalty")
-            self.add_term("path_length", "up")
+            self.add_term("path_length")
             self.path_length = self.add_weight(
-                shape=(), initializer="zeros", trainable=False, autocast=False, name="path_length"
+                shape=(),
+                dtype="float32",
+                initializer="zeros",
+                trainable=False,
+                autocast=False,
+                name="path_length",
             )
 
     def draw_directions(self, x):
@@ -69,8 +74,12 @@ class PathRegularized:
         def unpaid():
             return ops.zeros((), "float32"), ops.convert_to_tensor(self.path_length.value)
 
-        penalty, a = engine.every(period, self.optimizer.iterations, paid, unpaid)
-        self.path_length.assign(a)
+        if period == 1:
+            penalty, a = paid()
+        else:
+            penalty, a = engine.every(period, self.optimizer.iterations, paid, unpaid)
+        if training:
+            self.path_length.assign(a)
         return {"path_penalty": penalty, "path_length": a}
 
 

@@ -36,7 +36,8 @@ class StyleGAN(FromNoise, Penalized, PathRegularized, Augmented, GenerativeModel
         discriminator: `(batch, height, width, channels) -> (batch, 1)` logits.
         latent_dim: Size of z.
         style_mixing: Share of the examples whose styles are of two z, in [0, 1].
-        path_length_weight: Weight of the lengths' distance from their mean; 0 for none.
+        path_length_weight: Weight of the lengths' distance from their mean; 0 for none. 2 and 4
+            are those of the authors' code.
         path_length_every: Train steps from one that pays it to the next, which pays for all.
         adversarial_loss: A loss of `GAN`, by its name.
         penalty: As of `GAN`.
@@ -51,7 +52,7 @@ class StyleGAN(FromNoise, Penalized, PathRegularized, Augmented, GenerativeModel
 
     Raises:
         ValueError: A loss or penalty is not known, a number is out of its range, or the generator
-            has no mapping or no synthesis.
+            has no mapping or no synthesis, or the discriminator does not give one number.
 
     Reference:
         Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (StyleGAN2),
@@ -86,12 +87,6 @@ class StyleGAN(FromNoise, Penalized, PathRegularized, Augmented, GenerativeModel
         self.regularize_paths(path_length_weight, path_length_every)
         if not 0 <= style_mixing <= 1:
             raise ValueError(f"style_mixing must be in [0, 1]; got {style_mixing!r}.")
-        if path_length_weight < 0:
-            raise ValueError(
-                f"path_length_weight must not be negative; got {path_length_weight!r}."
-            )
-        if path_length_every < 1:
-            raise ValueError(f"path_length_every must be 1 or more; got {path_length_every!r}.")
         check_logits("discriminator", discriminator)
         _, synthesis = parts_of(generator)
         self._depth = synthesis.input_shape[1]
