@@ -34,11 +34,15 @@ ENDS = LAYERED | {
     "r3gan_discriminator": (IMAGE, (1,)),
     "progressive_generator": (VECTOR, IMAGE),
     "progressive_discriminator": (IMAGE, VECTOR),
+    "style_generator": (VECTOR, IMAGE),
+    "style_discriminator": (IMAGE, VECTOR),
 }
 # Whose defaults are too large for a test.
 NARROW = {
     "sngan_generator": {"filters": (3, 4)},
     "sngan_discriminator": {"filters": (3,), "blocks": (4,)},
+    "style_generator": {"width": 3, "features": 4, "mapping_layers": 2},
+    "style_discriminator": {"width": 3},
 }
 
 
