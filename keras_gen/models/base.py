@@ -73,8 +73,9 @@ class GenerativeModel(Labelled, Logged, Averaging, SavedByArguments, Trainer, ke
         package = cls.__module__.split(".")[0]
         keras.saving.register_keras_serializable(package=package)(cls)
         for name in ("train_step", "test_step"):
-            if name in cls.__dict__:
-                setattr(cls, name, _attended(cls.__dict__[name], name == "train_step"))
+            step = getattr(cls, name)
+            if not hasattr(step, "attended"):  # its own, or a mixin's
+                setattr(cls, name, _attended(step, name == "train_step"))
         sample = getattr(cls, "sample", None)
         if sample is not None and not hasattr(sample, "quick"):  # its own, or a mixin's
             cls.sample = _quick(sample)
@@ -227,6 +228,7 @@ def _attended(step, training):
         with self._attending(training):
             return step(self, data)
 
+    wrapped.attended = True
     return wrapped
 
 

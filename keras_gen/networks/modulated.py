@@ -67,10 +67,13 @@ class ModulatedConv2D(EqualizedConv2D):
 
 @keras.saving.register_keras_serializable(package="keras_gen")
 class PixelNoise(keras.layers.Layer):
-    """`x + strength * n`, a number of noise a pixel: fresh in training, else always the same.
+    """`x + strength * n`, `n ~ N(0, 1)`, a number a pixel: fresh in training, else always the same.
 
     The strength is learned and begins at 0. The noise that is always the same was drawn when the
     layer was built: what is generated depends on the style alone.
+
+    Call arguments:
+        x: `(batch, height, width, channels)`.
 
     Reference:
         Karras et al. 2019, section 3.2; of one strength for all channels Karras et al. 2020.

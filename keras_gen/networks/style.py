@@ -135,11 +135,11 @@ def style_discriminator(
     group_size: int | None = 4,
     name: str = "style_discriminator",
 ) -> keras.Model:
-    """Images to numbers, over residual blocks: `(convolve -> activate) twice -> halve`,
-    beside `halve -> convolve, 1 x 1`, added.
+    """Images to numbers, over residual blocks that halve them.
 
     `convolve, 1 x 1 -> activate -> block a level -> how much the batch differs -> convolve
-    -> activate -> dense -> activate -> dense`; the sum of a block over sqrt(2).
+    -> activate -> dense -> activate -> dense`, where a block is
+    `((convolve -> activate) twice -> halve) + (halve -> convolve, 1 x 1)`, over sqrt(2).
 
     Args:
         input_shape: `(height, width, channels)`.

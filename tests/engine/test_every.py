@@ -35,6 +35,23 @@ class Counted(keras_gen.GenerativeModel):
         return ops.square(self.w - 1.0) / 2 + extra, {}
 
 
+class TwoPeriods(Counted):
+    """Minimizes `3 w` every second step and `10 w` every third: four graphs on PyTorch."""
+
+    def objective(self, x, noise, labels, training):
+        def times(factor):
+            return lambda: factor * ops.convert_to_tensor(self.w)
+
+        def nothing():
+            return ops.zeros(())
+
+        second, third = (
+            engine.every(period, self.optimizer.iterations, times(factor), nothing)
+            for period, factor in ((2, 3.0), (3, 10.0))
+        )
+        return second + third, {}
+
+
 WAYS = {
     "plain": {"jit_compile": False},
     "jit": {"jit_compile": True},
@@ -53,6 +70,15 @@ def test_one_of_two_by_a_counter(way):
         w -= 0.5 * ((w - 1.0) + (10.0 if step % 3 == 0 else 0.0))
     found = [float(ops.convert_to_numpy(v)) for v in (model.w, model.taken, model.left)]
     assert found == pytest.approx([w, 3.0, 4.0], rel=1e-5)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_two_periods_in_one_step(way):
+    model = TwoPeriods()
+    model.compile(keras.optimizers.SGD(0.5), **WAYS[way])
+    model.fit(np.zeros((8, 1), "float32"), batch_size=1, verbose=0)
+    paid = sum(3.0 * (step % 2 == 0) + 10.0 * (step % 3 == 0) for step in range(8))
+    assert float(ops.convert_to_numpy(model.w)) == pytest.approx(-0.5 * paid, rel=1e-5)
 
 
 def test_what_is_not_taken_is_not_computed():

@@ -34,9 +34,8 @@ def test_a_modulated_convolution_is_one_with_a_kernel_of_each_example(demodulate
         kernel = s[i][None, None, :, None] * w
         if demodulate:
             kernel = kernel / np.sqrt((kernel**2).sum(axis=(0, 1, 2)) + 1e-8)
-        expected = numpy(ops.conv(x[i : i + 1], kernel.astype("float32"), padding="same"))[
-            0
-        ] + numpy(layer.bias)
+        expected = numpy(ops.conv(x[i : i + 1], kernel.astype("float32"), padding="same"))[0]
+        expected = expected + numpy(layer.bias)
         np.testing.assert_allclose(found[i], expected, rtol=1e-4, atol=1e-4)
 
 

@@ -37,6 +37,12 @@ class FromNoise(AveragedGenerator):
         """Examples `(batch, height, width, channels)` from noise `(batch, latent_dim)`."""
         return self.generator(self.condition(noise, labels), training=training)
 
+    def test_step(self, data):
+        """Both players' losses on one batch, and the terms beside them."""
+        objectives = self.objectives(*self.unpack(data))
+        (d_loss, terms), (g_loss, apart) = (objective() for objective in objectives.values())
+        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms, **apart)
+
     def objectives(self, real, labels):
         """What each player minimizes on a batch, with noise of its own, as in evaluation.
 
@@ -45,7 +51,7 @@ class FromNoise(AveragedGenerator):
             labels: int32 `(batch,)`, or `None`.
 
         Returns:
-            `{player: function without arguments -> (loss, aux)}`.
+            `{player: function without arguments -> (loss, terms)}`, the discriminator first.
         """
         raise NotImplementedError
 

@@ -140,11 +140,6 @@ class GAN(FromNoise, Penalized, Augmented, GenerativeModel):
         )
         return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
 
-    def test_step(self, data):
-        objectives = self.objectives(*self.unpack(data))
-        (d_loss, terms), (g_loss, _) = (objective() for objective in objectives.values())
-        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms)
-
     def objectives(self, real, labels):
         noise, places = self.draw_noise(real), self.draw_places(real)
         return {

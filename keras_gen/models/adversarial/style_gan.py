@@ -36,9 +36,9 @@ class StyleGAN(FromNoise, Penalized, PathRegularized, Augmented, GenerativeModel
         discriminator: `(batch, height, width, channels) -> (batch, 1)` logits.
         latent_dim: Size of z.
         style_mixing: Share of the examples whose styles are of two z, in [0, 1].
-        path_length_weight: Weight of the lengths' distance from their mean; 0 for none. 2 and 4
-            are those of the authors' code.
-        path_length_every: Train steps from one that pays it to the next, which pays for all.
+        path_length_weight: Weight of the lengths' distance from their mean; 0 for none.
+        path_length_every: Train steps from one that pays it to the next, which pays for all. Both
+            are as in the authors' code.
         adversarial_loss: A loss of `GAN`, by its name.
         penalty: As of `GAN`.
         penalty_weight: Weight of the penalty: the paper's gamma / 2.
@@ -51,8 +51,8 @@ class StyleGAN(FromNoise, Penalized, PathRegularized, Augmented, GenerativeModel
         **kwargs: `seed`, `name`, `dtype` of `GenerativeModel`.
 
     Raises:
-        ValueError: A loss or penalty is not known, a number is out of its range, or the generator
-            has no mapping or no synthesis, or the discriminator does not give one number.
+        ValueError: A loss or penalty is not known, a number is out of its range, the generator
+            lacks its mapping or its synthesis, or the discriminator does not give one number.
 
     Reference:
         Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (StyleGAN2),
@@ -117,11 +117,6 @@ class StyleGAN(FromNoise, Penalized, PathRegularized, Augmented, GenerativeModel
             self.generator.trainable_variables,
             self.optimizer["generator"],
         )
-        return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms, **paths)
-
-    def test_step(self, data):
-        objectives = self.objectives(*self.unpack(data))
-        (d_loss, terms), (g_loss, paths) = (objective() for objective in objectives.values())
         return self.log(discriminator_loss=d_loss, generator_loss=g_loss, **terms, **paths)
 
     def objectives(self, real, labels):
