@@ -71,6 +71,7 @@ class Trial:
         samples: most examples to generate where a metric compares samples.
         importance_samples: of each posterior, where a metric estimates `log p(x)`.
         likelihood_examples: most test examples, the first ones, of which it does.
+        truncation: what samples are drawn with, as the model's `sample` takes it; None for none.
         seed: of these samples.
         judges: the `Judges` of the data; its own where None.
     """
@@ -83,6 +84,7 @@ class Trial:
         samples=5000,
         importance_samples=500,
         likelihood_examples=1000,
+        truncation=None,
         seed=0,
         judges=None,
     ):
@@ -92,6 +94,7 @@ class Trial:
         self.samples = samples
         self.importance_samples = importance_samples
         self.likelihood_examples = min(likelihood_examples, len(data.test))
+        self.sampling = {} if truncation is None else {"truncation": truncation}
         self.seed = seed
 
     @property
@@ -140,7 +143,7 @@ class Trial:
         """What `generate` makes, some samples at a time."""
         for part, start in enumerate(range(0, count, BATCH)):
             size = min(BATCH, count - start)
-            samples = as_array(self.model.sample(size, seed=self.seed + part))
+            samples = as_array(self.model.sample(size, seed=self.seed + part, **self.sampling))
             if self.in_reals:
                 yield samples
             else:

@@ -130,6 +130,8 @@ def tells(line, *words):
         ("model.encoder.dropout=1.5", ("model.encoder", "dropout", "[0, 1)", "1.5")),
         ("train.gif=1", ("train.gif", "true or false", "1")),
         ("train.collapse_monitor=true", ("collapse_monitor", "a generator of noise", "'vae'")),
+        ("evaluate.truncation=1", ("evaluate.truncation", "the noise of a generator", "'vae'")),
+        ("evaluate.truncation=0", ("evaluate.truncation", "more than 0", "0")),
         ("train.collapse_monitor=3", ("train.collapse_monitor", "a table", "3")),
         ("train.collapse_monitor.evry=2", ("collapse_monitor.evry", "did you mean 'every'")),
         ("train.collapse_monitor.patience=0", ("collapse_monitor.patience", "more than 0", "0")),

@@ -231,6 +231,9 @@ def test_truncated_noise_is_for_models_that_have_noise(place):
     assert not np.array_equal(*pictures)
     assert "has no noise to truncate" in ran("sample", "tiny", "--truncation", 1, code=2).stderr
     assert "more than 0, got -1" in ran("sample", "gan", "--truncation", -1, code=2).stderr
+    ran("evaluate", "gan", "--truncation", 0.1)
+    assert json.loads((place / "gan" / "metrics.json").read_text())["truncation"] == 0.1
+    assert "no noise to truncate" in ran("evaluate", "tiny", "--truncation", 1, code=2).stderr
 
 
 def test_evaluate_writes_what_it_prints(place):

@@ -265,6 +265,18 @@ def test_samples_repeat_under_the_seed_and_no_two_parts_are_the_same():
     assert not np.array_equal(images[0], images[evaluation.BATCH])
 
 
+def test_samples_are_drawn_with_the_truncation_that_was_asked_for():
+    """Of a model whose images are its noise, cut to [-t, t]: grey levels of at most t."""
+    splits = digits()
+    model = SimpleNamespace(
+        sample=lambda count, seed, truncation=1.0: keras.random.uniform(
+            (count, 8, 8, 1), maxval=truncation, seed=seed
+        )
+    )
+    cut, whole = (evaluation.Trial(model, splits, truncation=t).generate(50) for t in (0.25, None))
+    assert 0.24 < cut.max() <= 0.25 and whole.max() > 0.9
+
+
 def test_a_classifier_without_labels_says_what_it_needs(tmp_path):
     np.savez(tmp_path / "plain.npz", images=np.random.default_rng(0).random((40, 8, 8, 1)))
     splits = SimpleNamespace(

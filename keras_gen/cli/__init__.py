@@ -46,6 +46,13 @@ Overrides = Annotated[
 Out = Annotated[Path | None, typer.Option(help="The run's folder. [default: runs/<config>]")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the run in --out.")]
+Truncation = Annotated[
+    float | None,
+    typer.Option(
+        help="Less is plainer: the largest noise of a GAN (2 to 0.04); of a StyleGAN, what "
+        "share it keeps of a style's distance from the mean (1 to 0)."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 
@@ -107,16 +114,21 @@ def train(
 
 
 @command
-def evaluate(run: Runs, backend: Backend = None, quiet: Quiet = False, as_json: Json = False):
+def evaluate(
+    run: Runs,
+    truncation: Truncation = None,
+    backend: Backend = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+):
     """Measure what [evaluate] of each run's config names; writes metrics.json beside it.
 
     Of runs that differ by their seed alone it tells mean and deviation, too.
     """
     folders = [files.find_run(name) for name in run]
     measured = []
-    for folder, (recipe, results) in zip(
-        folders, _actions(backend).evaluate_each(folders), strict=True
-    ):
+    each = _actions(backend).evaluate_each(folders, truncation=truncation)
+    for folder, (recipe, results) in zip(folders, each, strict=True):
         measured.append((recipe, results))
         if not (quiet or as_json):
             show.results(results, title=f"{folder}: the test split")
@@ -164,13 +176,7 @@ def sample(
     labels: Annotated[
         str | None, typer.Option(help="Classes of a conditional model: 0,1,2.")
     ] = None,
-    truncation: Annotated[
-        float | None,
-        typer.Option(
-            help="Less is plainer: the largest noise of a GAN (2 to 0.04); of a StyleGAN, what "
-            "share it keeps of a style's distance from the mean (1 to 0)."
-        ),
-    ] = None,
+    truncation: Truncation = None,
     out: Annotated[
         Path | None,
         typer.Option(help="A .png; of sounds a .wav, of vectors a .csv. [default: samples.png]"),

@@ -134,29 +134,32 @@ def load(run):
     return _load(folder, files.read(folder / "config.toml"))
 
 
-def evaluate(run):
+def evaluate(run, *, truncation=None):
     """Measures what `[evaluate]` of a run's config names, and writes it to `metrics.json`.
 
     Args:
         run: the run's folder, or the name of a preset that was trained in `runs/<name>`.
+        truncation: of the samples, as `sample` takes it; that of `[evaluate]` where None.
 
     Returns:
         `{result: number}`.
 
     Raises:
-        ConfigError: there is no such run, or a metric does not fit the data.
+        ConfigError: there is no such run, a metric does not fit the data, or its model has no noise
+            to truncate.
         DataError: the data is not what it should be.
         RunError: the run is not finished, or its model is damaged.
     """
-    ((_, results),) = evaluate_each([run])
+    ((_, results),) = evaluate_each([run], truncation=truncation)
     return results
 
 
-def evaluate_each(runs):
+def evaluate_each(runs, *, truncation=None):
     """Evaluates several runs; one on the data of the run before is judged by the same classifiers.
 
     Args:
         runs: of each the folder, or the name of a preset, as `evaluate` takes it.
+        truncation: of the samples of each; that of its `[evaluate]` where None.
 
     Yields:
         `(recipe, {result: number})` of each in turn, once its `metrics.json` is written.
@@ -169,9 +172,10 @@ def evaluate_each(runs):
     judges, of = None, None
     for folder, recipe in zip(folders, recipes, strict=True):
         model = _load(folder, recipe)
+        _check_truncation(truncation, model, folder)
         if judges is None or recipe.config.data != of:
             judges, of = evaluation.Judges(build.load_data(recipe)), recipe.config.data
-        yield recipe, _measure(recipe, folder, model, judges)
+        yield recipe, _measure(recipe, folder, model, judges, truncation)
 
 
 def compare(recipe, run):
@@ -338,8 +342,10 @@ def _watchers(recipe, dataset):
     return [pictures.CollapseMonitor(examples, labels, **options)]
 
 
-def _measure(recipe, folder, model, judges):
+def _measure(recipe, folder, model, judges, truncation=None):
     section = recipe.config.evaluate
+    if truncation is not None:
+        section = section.model_copy(update={"truncation": truncation})
     try:
         results = evaluation.evaluate(
             model,
@@ -350,7 +356,9 @@ def _measure(recipe, folder, model, judges):
         )
     except ValueError as error:
         raise ConfigError(f"{recipe.name}: {error}") from error
-    text = json.dumps({**results, "backend": keras.backend.backend()}, indent=1) + "\n"
+    drawn = {} if section.truncation is None else {"truncation": section.truncation}
+    document = {**results, **drawn, "backend": keras.backend.backend()}
+    text = json.dumps(document, indent=1) + "\n"
     with pictures.replacing(folder / "metrics.json") as file:
         file.write(text.encode("utf-8"))
     return results

@@ -207,13 +207,14 @@ class Train(Section):
 
 
 class Evaluate(Section):
-    """`[evaluate]`: which numbers, from how many samples, and of a likelihood: of how many test
-    examples, by how many samples of each posterior."""
+    """`[evaluate]`: which numbers, from how many samples, drawn with which truncation; and of a
+    likelihood: of how many test examples, by how many samples of each posterior."""
 
     metrics: list[Literal[tuple(evaluation.METRICS)]] = ["loss"]
     samples: PositiveInt = 5000
     importance_samples: PositiveInt = 500
     likelihood_examples: PositiveInt = 1000
+    truncation: PositiveFloat | None = None
     seed: NonNegativeInt = 0
 
 
@@ -443,20 +444,29 @@ def _check_training(config):
     signature = signatures.families()[config.model.family]
     for socket in config.train.freeze:
         look_up("train.freeze", socket, signature.sockets)
-    from_noise = "generator" in signature.sockets and "latent_dim" in signature.options
-    if config.train.collapse_monitor is not None and not from_noise:
+    if config.train.collapse_monitor is not None and not _is_from_noise(signature):
         raise ConfigError(
             "train.collapse_monitor: watches a family with a generator of noise, got model.family "
             f"= {config.model.family!r}; leave it out"
         )
 
 
+def _is_from_noise(signature):
+    """Whether a family has a generator of noise."""
+    return "generator" in signature.sockets and "latent_dim" in signature.options
+
+
 def _check_evaluation(config):
-    sockets = signatures.families()[config.model.family].sockets
+    signature = signatures.families()[config.model.family]
+    if config.evaluate.truncation is not None and not _is_from_noise(signature):
+        raise ConfigError(
+            "evaluate.truncation: is of the noise of a generator, which model.family = "
+            f"{config.model.family!r} has none of; leave it out"
+        )
     binary = options_of(config).get("binarize")  # an option of families with a likelihood
     for name in config.evaluate.metrics:
         metric = evaluation.METRICS[name]
-        if metric.needs is not None and metric.needs not in sockets:
+        if metric.needs is not None and metric.needs not in signature.sockets:
             raise ConfigError(
                 f"evaluate.metrics: {name!r} needs a family with {metric.needs}s, got "
                 f"model.family = {config.model.family!r}"
