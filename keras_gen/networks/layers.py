@@ -207,6 +207,36 @@ class LearnedGrid(keras.layers.Layer):
         return {**super().get_config(), "sides": self.sides}
 
 
+@keras.saving.register_keras_serializable(package="keras_gen")
+class GridKernel(keras.layers.Layer):
+    """One number a channel of a grid: `sum(kernel * x)` over its places.
+
+    That is a depthwise convolution by a kernel of the grid's size, whose gradient XLA and others
+    would take as a convolution of a padded grid.
+
+    Args:
+        **kwargs: of `keras.layers.Layer`.
+
+    Reference:
+        Huang et al. 2024, "The GAN is dead; long live the GAN!", appendix: the discriminator's
+        last layer but one.
+    """
+
+    def build(self, input_shape):
+        _, height, width, channels = input_shape
+        self.kernel = self.add_weight(
+            shape=(height, width, channels),
+            initializer=keras.initializers.RandomNormal(stddev=(height * width) ** -0.5),
+            name="kernel",
+        )
+
+    def call(self, x):
+        return ops.sum(x * self.kernel, axis=(1, 2))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], input_shape[-1])
+
+
 def _doubling(side):
     """The doubling of a side as a matrix `(2 * side, side)`."""
     x = np.eye(side, dtype="float32")

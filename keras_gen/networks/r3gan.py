@@ -30,7 +30,7 @@ import keras
 
 from keras_gen.networks import parts
 from keras_gen.networks.conv import AXES, crop, pyramid
-from keras_gen.networks.layers import BilinearDoubling, LearnedGrid
+from keras_gen.networks.layers import BilinearDoubling, GridKernel, LearnedGrid
 
 SLOPE = 0.2
 GAIN = 2.0 / (1.0 + SLOPE**2)  # what keeps the variance through a leaky ReLU
@@ -117,8 +117,8 @@ def r3gan_discriminator(
     filters = parts.check_widths("filters", filters)
     blocks = _checked_blocks(blocks, filters)
     _check_options(filters, expansion, groups)
+    pyramid(input_shape[:-1], len(filters) - 1)  # refuses more halvings than the image has
     gain = _gain(blocks)
-    coarsest = pyramid(input_shape[:-1], len(filters) - 1)[-1]
 
     x = inputs = keras.Input(input_shape, name="inputs")
     x = _conv1(filters[0], "image")(x)
@@ -127,14 +127,7 @@ def r3gan_discriminator(
         x = keras.layers.AveragePooling2D(2, padding="same", name=f"down_{i}")(x)
         x = _change_channels(x, channels, f"down_{i}")
         x = _blocks(x, f"grid_{i}", blocks[i - 1], expansion, groups, gain)
-    x = keras.layers.DepthwiseConv2D(
-        coarsest,
-        use_bias=False,
-        # Keras counts all channels as a kernel's inputs, of which it reads one.
-        depthwise_initializer=_start(gain=float(filters[-1])),
-        name="grid",
-    )(x)
-    x = keras.layers.Flatten(name="flatten")(x)
+    x = GridKernel(name="grid")(x)
     x = keras.layers.Dense(outputs, use_bias=False, kernel_initializer=_start(), name="output")(x)
     return keras.Model(inputs, x, name=name)
 

@@ -10,6 +10,7 @@ from keras_gen.models import GAN
 from keras_gen.networks.layers import (
     BilinearDoubling,
     Columns,
+    GridKernel,
     LearnedGrid,
     SelfAttention,
     SpectralConv2D,
@@ -152,6 +153,15 @@ def test_self_attention_by_hand(spectral):
     np.testing.assert_allclose(numpy(out), expected.reshape(x.shape), rtol=1e-3, atol=1e-4)
 
 
+def test_a_kernel_of_the_grid_is_a_depthwise_convolution_of_its_size():
+    x = RNG.normal(size=(5, 3, 4, 6)).astype("float32")
+    layer, peer = GridKernel(), keras.layers.DepthwiseConv2D((3, 4), use_bias=False)
+    out = numpy(layer(x))
+    peer.build(x.shape)
+    peer.set_weights([layer.get_weights()[0][..., None]])
+    np.testing.assert_allclose(out, numpy(peer(x))[:, 0, 0], rtol=1e-4, atol=1e-6)
+
+
 def test_a_learned_grid_and_columns():
     grid = LearnedGrid((2, 3))
     x = RNG.normal(size=(5, 4)).astype("float32")
@@ -168,6 +178,7 @@ def test_a_learned_grid_and_columns():
         (SpectralConv2D(3, 3, iterations=2), (4, 4, 2)),
         (SelfAttention(False), (4, 4, 8)),
         (LearnedGrid((2, 2)), (4,)),
+        (GridKernel(), (2, 3, 4)),
         (Columns(0, 2), (4,)),
     ],
     ids=lambda part: type(part).__name__,

@@ -59,7 +59,7 @@ def test_kernels_begin_as_the_paper_says():
         expected = np.sqrt(2 / 1.04 / inputs) * 4 ** (-1 / 4)
         assert kernel.std() == pytest.approx(expected, rel=0.05), name
     grid = numpy(network.get_layer("grid").kernel)  # a channel's kernel reads 4 x 4 numbers
-    assert grid.shape == (4, 4, 64, 1) and grid.std() == pytest.approx(1 / 4, rel=0.1)
+    assert grid.shape == (4, 4, 64) and grid.std() == pytest.approx(1 / 4, rel=0.1)
 
 
 @pytest.mark.parametrize(

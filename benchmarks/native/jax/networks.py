@@ -107,7 +107,7 @@ def _layer(layer, own, running, x, training):
         case plan.LearnedGrid():
             x = x[:, None, None] * own["kernel"]
         case plan.GridKernel():
-            x = (x * own["kernel"][..., 0]).sum((1, 2))
+            x = (x * own["kernel"]).sum((1, 2))
         case plan.SumOfPlaces():
             x = x.sum((1, 2))
         case plan.Halve():

@@ -82,7 +82,7 @@ class GridKernel(NamedTuple):
     start: Callable | None = None
 
     def shapes(self):
-        return [(*self.grid, 1)]
+        return [self.grid]
 
 
 class BatchNorm(NamedTuple):

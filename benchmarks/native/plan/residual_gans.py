@@ -47,9 +47,7 @@ def r3gan_discriminator(options, input_shape, output_shape):
     for before, channels, count in zip(filters, filters[1:], blocks[1:], strict=False):
         layers += [Halve(), *_change_channels(before, channels), *make(count, channels)]
     output = Dense(filters[-1], math.prod(output_shape), False, starts.by_inputs)
-    # A place reads one channel, and not all of them.
-    kernel = functools.partial(starts.by_inputs, gain=filters[-1])
-    return [*layers, GridKernel(coarsest, kernel), output]
+    return [*layers, GridKernel(coarsest, starts.by_inputs), output]
 
 
 def sngan_generator(options, input_shape, output_shape):

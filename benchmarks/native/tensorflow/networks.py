@@ -94,7 +94,7 @@ def _layer(layer, variables, x, training):
         case plan.LearnedGrid():
             return x[:, None, None] * variables[0]
         case plan.GridKernel():
-            return tf.reduce_sum(x * variables[0][..., 0], (1, 2))
+            return tf.reduce_sum(x * variables[0], (1, 2))
         case plan.SumOfPlaces():
             return tf.reduce_sum(x, (1, 2))
         case plan.Halve():

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .layers import GridKernel, PerPlace, Residual, ToGrid, ToVector
+from .layers import PerPlace, Residual, ToGrid, ToVector
 
 
 @dataclass
@@ -51,8 +51,7 @@ def keras_weights(network):
             yield from _vectors(layer.bias, getattr(layer, "vector", None))
         elif isinstance(layer, PerPlace):
             shape = tuple(layer.weight.shape[axis] for axis in (2, 3, 1))
-            keras_shape = (*shape, 1) if isinstance(layer, GridKernel) else shape
-            yield Weight(layer.weight, shape, (2, 0, 1), keras_shape)
+            yield Weight(layer.weight, shape, (2, 0, 1), shape)
         elif isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             yield from _vectors(layer.weight, layer.bias, layer.running_mean, layer.running_var)
 
