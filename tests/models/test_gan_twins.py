@@ -116,7 +116,7 @@ class R3GAN(Twin):
         x = self.block(player, self.conv(player, x, "image"), "grid_1_block_1")
         x = self.conv(player, functional.avg_pool2d(x, 2), "down_2_channels")
         x = self.block(player, x, "grid_2_block_1")
-        x = (x * w["grid/kernel"][..., 0].permute(2, 0, 1)).sum((2, 3))
+        x = (x * w["grid/kernel"].permute(2, 0, 1)).sum((2, 3))
         return x @ w["output/kernel"]
 
     def discriminator_loss(self, real, fake, mix):
