@@ -9,7 +9,7 @@ import pytest
 from benchmarks import cases, reference, registry
 from benchmarks.keras_gen_model import model_of
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.few_steps]
 BACKEND = keras.backend.backend()
 TOLERANCE = 1e-4
 # A bias before a normalization, and what a Wasserstein loss cannot see, have a true gradient of
