@@ -212,7 +212,7 @@ def test_sample_shows_a_column_for_each_label_asked_for(place):
     assert width == height  # two columns, two rows
 
 
-def test_truncated_noise_is_for_models_that_have_noise(place):
+def test_truncated_noise_is_for_models_that_have_noise(place, monkeypatch):
     """They are what `sample(truncation=...)` makes; a VAE has no noise to truncate."""
     gan = TINY.replace('"vae"', '"gan"').replace("num_classes", "ema = 0.5\nnum_classes")
     gan = gan.replace("encoder", "discriminator").replace("decoder", "generator")
@@ -231,9 +231,17 @@ def test_truncated_noise_is_for_models_that_have_noise(place):
     assert not np.array_equal(*pictures)
     assert "has no noise to truncate" in ran("sample", "tiny", "--truncation", 1, code=2).stderr
     assert "more than 0, got -1" in ran("sample", "gan", "--truncation", -1, code=2).stderr
+    brightness = evaluation.Metric(lambda trial: {"brightness": float(trial.generate(20).mean())})
+    monkeypatch.setitem(evaluation.METRICS, "loss", brightness)
     ran("evaluate", "gan", "--truncation", 0.1)
-    assert json.loads((place / "gan" / "metrics.json").read_text())["truncation"] == 0.1
-    assert "no noise to truncate" in ran("evaluate", "tiny", "--truncation", 1, code=2).stderr
+    written = json.loads((place / "gan" / "metrics.json").read_text())
+    examples = keras_gen.load("gan").sample(20, seed=0, truncation=0.1)
+    expected = np.clip(keras.ops.convert_to_numpy(examples), 0, 1).mean()
+    assert written["truncation"] == 0.1
+    assert written["brightness"] == pytest.approx(expected, rel=1e-5)
+    for run, value, words in (("tiny", 1, "noise of a generator"), ("gan", -1, "more than 0")):
+        told = ran("evaluate", run, "--truncation", value, code=2).stderr
+        assert "evaluate.truncation" in told and words in told
 
 
 def test_evaluate_writes_what_it_prints(place):

@@ -168,14 +168,14 @@ def evaluate_each(runs, *, truncation=None):
         ConfigError, DataError, RunError: as `evaluate`; of a folder or a config before the first.
     """
     folders = [files.find_run(run) for run in runs]
-    recipes = [files.read(folder / "config.toml") for folder in folders]
+    overrides = [] if truncation is None else [f"evaluate.truncation={truncation}"]
+    recipes = [files.read(folder / "config.toml", overrides) for folder in folders]
     judges, of = None, None
     for folder, recipe in zip(folders, recipes, strict=True):
         model = _load(folder, recipe)
-        _check_truncation(truncation, model, folder)
         if judges is None or recipe.config.data != of:
             judges, of = evaluation.Judges(build.load_data(recipe)), recipe.config.data
-        yield recipe, _measure(recipe, folder, model, judges, truncation)
+        yield recipe, _measure(recipe, folder, model, judges)
 
 
 def compare(recipe, run):
@@ -342,10 +342,8 @@ def _watchers(recipe, dataset):
     return [pictures.CollapseMonitor(examples, labels, **options)]
 
 
-def _measure(recipe, folder, model, judges, truncation=None):
+def _measure(recipe, folder, model, judges):
     section = recipe.config.evaluate
-    if truncation is not None:
-        section = section.model_copy(update={"truncation": truncation})
     try:
         results = evaluation.evaluate(
             model,

@@ -211,8 +211,8 @@ class LearnedGrid(keras.layers.Layer):
 class GridKernel(keras.layers.Layer):
     """One number a channel of a grid: `sum(kernel * x)` over its places.
 
-    That is a depthwise convolution by a kernel of the grid's size, whose gradient XLA and others
-    would take as a convolution of a padded grid.
+    `(batch, height, width, channels) -> (batch, channels)`. That is a depthwise convolution by a
+    kernel of the grid's size, whose derivatives XLA takes as convolutions of a padded grid.
 
     Args:
         **kwargs: of `keras.layers.Layer`.
