@@ -1,29 +1,72 @@
-"""Shared by all tests: the backend under test, its threads, compilers that do not optimize."""
+"""Shared by all tests: the backend under test, its threads, compilers that do not optimize.
+
+A run of `tests/neutral` alone has no backend: there Keras and the three cannot be imported.
+"""
 
 import importlib
+import importlib.abc
+import importlib.machinery
 import os
+import random
+import sys
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_gen  # noqa: E402, F401  chooses the backend before Keras is imported
 
 # isort: split
-import keras  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
-BACKEND = keras.backend.backend()
+NEUTRAL = Path(__file__).parent / "neutral"
 UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
+class Blocked(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds Keras and the backends, so that they count as installed, and refuses to load them.
+
+    `sys.modules[name] = None`, the usual blocker, breaks SciPy, which looks there for tensors.
+    """
+
+    names = ("jax", "keras", "tensorflow", "torch")
+    refused = []  # names asked for; a test fails by it even where an ImportError was caught
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.names or not importlib.machinery.PathFinder.find_spec(name, path):
+            return None
+        return importlib.machinery.ModuleSpec(name, self)
+
+    def create_module(self, spec):
+        self.refused.append(spec.name)
+        raise ImportError(
+            f"tests/neutral: {spec.name} was imported; a test that needs Keras or a backend "
+            "belongs elsewhere in tests/"
+        )
+
+    def exec_module(self, module):
+        raise AssertionError("create_module has refused")
+
+
 def pytest_configure(config):
-    if BACKEND == "tensorflow":
+    places = (config.invocation_params.dir / arg.partition("::")[0] for arg in config.args)
+    config.neutral = all(place.resolve().is_relative_to(NEUTRAL) for place in places)
+    if config.neutral:
+        assert not set(Blocked.names) & set(sys.modules)
+        sys.meta_path.insert(0, Blocked())
+    if config.neutral or _only_hands_out_tests(config):
+        return
+    import keras
+
+    config.keras_backend = keras.backend.backend()
+    if config.keras_backend == "tensorflow":
         _compile_without_optimizing()
-    if BACKEND == "torch":
+    if config.keras_backend == "torch":
         import torch
 
         torch.set_num_threads(1)
-    if BACKEND == "jax":
+    if config.keras_backend == "jax":
         import jax
 
         # The suite compiles the same few programs again and again.
@@ -33,11 +76,18 @@ def pytest_configure(config):
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-def pytest_collection_modifyitems(items):
-    reason = None if _has_gpu() else "no GPU on this machine"
+def pytest_collection_modifyitems(config, items):
+    if config.neutral:
+        return
+    reason = None if _has_gpu(config.keras_backend) else "no GPU on this machine"
     for item in items:
         if reason and item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _only_hands_out_tests(config):
+    """Whether this process starts workers that run the tests, as xdist's first one does."""
+    return bool(config.getoption("tx", None)) and not hasattr(config, "workerinput")
 
 
 def _compile_without_optimizing():
@@ -52,12 +102,12 @@ def _compile_without_optimizing():
         tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
 
 
-def _has_gpu():
-    if BACKEND == "jax":
+def _has_gpu(backend):
+    if backend == "jax":
         import jax
 
         return jax.default_backend() == "gpu"
-    if BACKEND == "torch":
+    if backend == "torch":
         import torch
 
         return torch.cuda.is_available()
@@ -74,11 +124,21 @@ def fresh_state(request, monkeypatch):
     compile; tests marked `inductor` compile it. On JAX, those marked `few_steps` are compiled
     without optimizing, which pays only where programs hardly run.
     """
+    if request.config.neutral:
+        random.seed(0)
+        np.random.seed(0)
+        Blocked.refused.clear()
+        yield
+        assert not Blocked.refused, f"imported in tests/neutral: {Blocked.refused}"
+        return
+    import keras
+
+    backend = request.config.keras_backend
     keras.utils.set_random_seed(0)
-    if BACKEND == "torch" and not request.node.get_closest_marker("inductor"):
+    if backend == "torch" and not request.node.get_closest_marker("inductor"):
         engine = importlib.import_module("keras_gen.engine.torch")
         monkeypatch.setattr(engine, "compile_graph", lambda graph, inputs: graph)
-    if BACKEND == "jax":
+    if backend == "jax":
         import jax
 
         few_steps = request.node.get_closest_marker("few_steps") is not None

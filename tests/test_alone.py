@@ -152,3 +152,13 @@ def test_importing_keras_gen_alone_imports_none_of_it(tmp_path):
     heavy = ("keras", *HEAVY, *BACKENDS)
     code = f"import keras_gen, sys; print([name for name in {heavy} if name in sys.modules])"
     assert python(code, home=tmp_path) == (0, "[]", "")
+
+
+@pytest.mark.slow
+def test_where_keras_is_loaded_already_the_families_are_registered(tmp_path):
+    code = (
+        "import keras, keras_gen\n"
+        "print(keras.saving.get_registered_object('keras_gen>VAE') is keras_gen.models.VAE)\n"
+    )
+    status, output, errors = python(code, home=tmp_path, backend="jax")
+    assert (status, output) == (0, "True"), errors

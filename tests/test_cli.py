@@ -10,12 +10,12 @@ import sys
 import keras
 import numpy as np
 import pytest
+from commands import ran
 from PIL import Image
 from scipy.io import wavfile
-from typer.testing import CliRunner
 
 import keras_gen
-from keras_gen import callbacks, cli, config, evaluation
+from keras_gen import callbacks, config, evaluation
 from keras_gen.cli.progress import Progress
 from keras_gen.config import files
 
@@ -50,16 +50,6 @@ learning_rate = 1e-2
 [evaluate]
 metrics = ["loss", "independent_pixels_nll"]
 """
-
-
-def run(*arguments):
-    return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-
-
-def ran(*arguments, code=0):
-    result = run(*arguments)
-    assert result.exit_code == code, result.output
-    return result
 
 
 def pixels(path):
@@ -364,36 +354,6 @@ def test_export_to_onnx_computes_the_same_images(place):
 
 
 # -- list, data, help ------------------------------------------------------------------------------
-
-
-def test_list_names_every_preset_for_people_and_for_machines():
-    shown = ran("list").stdout
-    entries = json.loads(ran("list", "--json").stdout)["presets"]
-    assert [entry["name"] for entry in entries] == sorted(config.presets())
-    assert all(entry["name"] in shown for entry in entries)
-    by_name = {entry["name"]: entry for entry in entries}
-    assert by_name["cvae_digits"]["conditional"] and not by_name["vae_digits"]["conditional"]
-
-
-def test_data_prepare_calls_the_data_room_and_says_where(monkeypatch, tmp_path):
-    monkeypatch.setattr(cli, "prepare", lambda name, data_dir: data_dir / name)
-    result = ran("data", "prepare", "fashion_mnist", "--data-dir", tmp_path)
-    assert result.stdout.strip() == f"prepared {tmp_path / 'fashion_mnist'}"
-    assert "fashion_mnist" in ran("data", "list").stdout
-
-
-def test_help_list_and_refusals_come_without_keras():
-    script = (
-        "import sys\n"
-        "from typer.testing import CliRunner\n"
-        "from keras_gen.cli import app\n"
-        "for arguments in (['--help'], ['list'], ['train', '--help'], ['train', 'vae_digit'],\n"
-        "                  ['sample', 'nothing'], ['verify', 'vae_celeb_a']):\n"
-        "    CliRunner().invoke(app, arguments)\n"
-        "heavy = {'keras', 'jax', 'tensorflow', 'torch', 'sklearn'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
 
 
 @pytest.mark.slow

@@ -1,8 +1,11 @@
 """Batches: a permutation an epoch, the same wherever one resumes, and so inside Keras' fit."""
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_gen import data
 from keras_gen.data import Batches, DataError
@@ -122,6 +125,37 @@ def test_bad_positions():
         batches.epoch = -1
     with pytest.raises(IndexError):
         batches[3]
+
+
+def test_both_pictures_of_a_pair_are_augmented_alike():
+    loaded = data.load("digits", input="small", input_factor=2)
+    flipped = loaded.batches(50, shuffle_seed=0, augment=data.augmentation(flip=True))[0]
+    plain = loaded.batches(50, shuffle_seed=0)[0]
+    turned = (flipped[..., 1] != plain[..., 1]).any(axis=(1, 2))
+    assert 10 < turned.sum() < 40
+    np.testing.assert_array_equal(flipped[turned], plain[turned][:, :, ::-1])
+
+
+def test_only_the_list_of_files_is_in_memory(tmp_path):
+    count, side = 64, 128  # 3 MiB of bytes once decoded, and 12 as float32
+    for number in range(count):
+        picture = Image.fromarray(np.full((side, side, 3), number, np.uint8))
+        picture.save(tmp_path / f"{number}.png")
+    tracemalloc.start()
+    try:
+        loaded = data.load(f"folder:{tmp_path}", test_fraction=0.0)
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        batches = loaded.batches(4)
+        values = [float(batch.mean()) for batch in (batches[i] for i in range(len(batches)))]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 2**19
+    assert peak - held < 4 * side * side * 3 * 4 * 4
+    files = sorted(f"{number}.png" for number in range(count))
+    means = np.array([int(name[:-4]) for name in files]).reshape(-1, 4).mean(axis=1)
+    np.testing.assert_allclose(values, means / 255, atol=1e-6)
 
 
 class Seen(keras.callbacks.Callback):

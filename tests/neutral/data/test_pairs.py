@@ -293,12 +293,3 @@ def test_the_order_of_parted_pairs_is_drawn_from_the_seed():
         for seed in (0, 1, 2)
     }
     assert len(set(orders.values())) == 3
-
-
-def test_both_pictures_of_a_pair_are_augmented_alike():
-    loaded = data.load("digits", input="small", input_factor=2)
-    flipped = loaded.batches(50, shuffle_seed=0, augment=data.augmentation(flip=True))[0]
-    plain = loaded.batches(50, shuffle_seed=0)[0]
-    turned = (flipped[..., 1] != plain[..., 1]).any(axis=(1, 2))
-    assert 10 < turned.sum() < 40
-    np.testing.assert_array_equal(flipped[turned], plain[turned][:, :, ::-1])

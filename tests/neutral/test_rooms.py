@@ -104,24 +104,6 @@ def test_no_room_is_a_drawer_for_odds_and_ends():
     ] == []
 
 
-def test_a_family_is_one_registered_file_of_250_lines_that_inherits_from_no_other():
-    from keras_gen.models import FAMILIES
-
-    # What the families of a wing share; none of it is a family.
-    parts = {"__init__", "penalties", "gaussian_codes", "latents", "likelihood", "point_codes"}
-    parts |= {"grid_codes", "quantizers", "from_noise", "logits", "augmented", "codes"}
-    parts |= {"image_pool", "translation", "path_length"}
-    papers = [path for path in (HOUSE / "models").glob("*/*.py") if path.stem not in parts]
-    assert sorted(FAMILIES) == sorted(path.stem for path in papers)
-    for name, family in FAMILIES.items():
-        assert family.__module__.endswith(f".{name}")
-        assert family.__bases__[-1] is keras_gen.GenerativeModel
-        assert not set(family.__mro__[1:]) & set(FAMILIES.values())
-        assert getattr(keras_gen.models, family.__name__) is family
-        assert family.__name__ in keras_gen.models.__all__
-    assert [str(path) for path in papers if len(path.read_text().splitlines()) > 250] == []
-
-
 @pytest.mark.parametrize(
     "file, line",
     [
