@@ -21,6 +21,9 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 NEUTRAL = Path(__file__).parent / "neutral"
+# XLA's fusion emitters alone are half of the time that it takes to compile one operation.
+QUICK = "--xla_cpu_use_fusion_emitters=false"
+# JAX is told by a setting of its own, test by test.
 UNOPTIMIZED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 
@@ -57,16 +60,13 @@ def pytest_configure(config):
         sys.meta_path.insert(0, Blocked())
     if config.neutral or _only_hands_out_tests(config):
         return
-    import keras
-
-    config.keras_backend = keras.backend.backend()
-    if config.keras_backend == "tensorflow":
-        _compile_without_optimizing()
-    if config.keras_backend == "torch":
+    if _backend() != "torch":
+        _let_xla_compile_quickly()
+    else:
         import torch
 
         torch.set_num_threads(1)
-    if config.keras_backend == "jax":
+    if _backend() == "jax":
         import jax
 
         # The suite compiles the same few programs again and again.
@@ -79,10 +79,16 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if config.neutral:
         return
-    reason = None if _has_gpu(config.keras_backend) else "no GPU on this machine"
+    reason = None if _has_gpu() else "no GPU on this machine"
     for item in items:
         if reason and item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _backend():
+    import keras
+
+    return keras.backend.backend()
 
 
 def _only_hands_out_tests(config):
@@ -90,24 +96,31 @@ def _only_hands_out_tests(config):
     return bool(config.getoption("tx", None)) and not hasattr(config, "workerinput")
 
 
-def _compile_without_optimizing():
-    """Keeps TensorFlow's XLA from optimizing, in this process and in none that it starts.
+def _let_xla_compile_quickly():
+    """Spares XLA what costs more than it gains here, in this process and in none that it starts.
 
     XLA reads its flags once, at its first program.
     """
-    import tensorflow as tf
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XLA_FLAGS", f"{os.environ.get('XLA_FLAGS', '')} {UNOPTIMIZED}")
-        tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
+        given = os.environ.get("XLA_FLAGS", "")
+        if _backend() == "jax":
+            import jax
+
+            patch.setenv("XLA_FLAGS", f"{given} {QUICK}")
+            jax.devices()
+        else:
+            import tensorflow as tf
+
+            patch.setenv("XLA_FLAGS", f"{given} {QUICK} {UNOPTIMIZED}")
+            tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
 
 
-def _has_gpu(backend):
-    if backend == "jax":
+def _has_gpu():
+    if _backend() == "jax":
         import jax
 
         return jax.default_backend() == "gpu"
-    if backend == "torch":
+    if _backend() == "torch":
         import torch
 
         return torch.cuda.is_available()
@@ -121,8 +134,8 @@ def fresh_state(request, monkeypatch):
     """Seeds Keras, restores its policy, and keeps compilers from what costs more than it gains.
 
     Without inductor a captured torch graph computes the same numbers and needs no ten-second
-    compile; tests marked `inductor` compile it. On JAX, those marked `few_steps` are compiled
-    without optimizing, which pays only where programs hardly run.
+    compile; tests marked `inductor` compile it. On JAX, programs are optimized only in tests
+    marked `many_steps`: in all others they hardly run.
     """
     if request.config.neutral:
         random.seed(0)
@@ -133,15 +146,14 @@ def fresh_state(request, monkeypatch):
         return
     import keras
 
-    backend = request.config.keras_backend
     keras.utils.set_random_seed(0)
-    if backend == "torch" and not request.node.get_closest_marker("inductor"):
+    if _backend() == "torch" and not request.node.get_closest_marker("inductor"):
         engine = importlib.import_module("keras_gen.engine.torch")
         monkeypatch.setattr(engine, "compile_graph", lambda graph, inputs: graph)
-    if backend == "jax":
+    if _backend() == "jax":
         import jax
 
-        few_steps = request.node.get_closest_marker("few_steps") is not None
+        few_steps = request.node.get_closest_marker("many_steps") is None
         jax.config.update("jax_disable_most_optimizations", few_steps)
     yield
     keras.config.set_dtype_policy("float32")

@@ -12,8 +12,6 @@ from scipy.spatial.transform import Rotation
 from keras_gen import engine
 from keras_gen.augmentations import TRANSFORMS, adapt, augmentation, overfitting
 
-pytestmark = pytest.mark.few_steps
-
 NEVER, ALWAYS = 1 - 1e-6, 1e-6  # uniform numbers that are (not) below p = 1/2
 HALF = 0.5
 

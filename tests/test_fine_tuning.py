@@ -10,8 +10,6 @@ from typer.testing import CliRunner
 import keras_gen
 from keras_gen import cli, config
 
-pytestmark = pytest.mark.few_steps
-
 GAN = """
 [data]
 source = "digits"

@@ -12,6 +12,8 @@ from keras_gen.metrics import (
     rejection,
 )
 
+pytestmark = pytest.mark.many_steps
+
 
 def digits(split="train"):
     return data.load("digits", split).arrays()

@@ -13,7 +13,6 @@ from keras_gen.config import ConfigError
 from keras_gen.models import ProgressiveGAN
 from keras_gen.networks import ProgressiveDiscriminator, ProgressiveGenerator
 
-pytestmark = pytest.mark.few_steps
 IMAGE, LATENT = (8, 12, 1), 3  # 4 x 6, 8 x 12; of three levels from 2 x 3 on
 STABLE, FADE = 1, 2
 STAGES = [(0, False), (1, True), (1, True), (1, False)]

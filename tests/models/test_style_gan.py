@@ -11,7 +11,6 @@ from keras_gen.models import StyleGAN
 from keras_gen.models.adversarial.path_length import path_lengths
 from keras_gen.networks import style_discriminator, style_generator
 
-pytestmark = pytest.mark.few_steps
 LATENT, FEATURES, DEPTH, SHAPE = 3, 2, 4, (2, 2, 1)
 
 

@@ -10,7 +10,6 @@ import pytest
 
 from keras_gen.networks import BUILDERS, conv_decoder, conv_encoder, mlp, residual_decoder
 
-pytestmark = pytest.mark.few_steps
 IMAGE, GRID, VECTOR = (12, 10, 3), (6, 5, 6), (6,)
 # Networks of hidden layers, whose options are the same.
 LAYERED = {

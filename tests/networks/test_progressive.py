@@ -14,7 +14,6 @@ from keras_gen.networks.equalized import (
     PixelNormalization,
 )
 
-pytestmark = pytest.mark.few_steps
 BUILDERS = (ProgressiveGenerator, ProgressiveDiscriminator)
 
 

@@ -8,8 +8,6 @@ from keras import ops
 from keras_gen.networks import style_discriminator, style_generator
 from keras_gen.networks.modulated import ConstantGrid, ModulatedConv2D, PixelNoise
 
-pytestmark = pytest.mark.few_steps
-
 
 def numpy(tensor):
     return np.array(ops.convert_to_numpy(tensor))
