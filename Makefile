@@ -6,18 +6,45 @@ BACKENDS = jax tensorflow torch
 TEST_ENV = OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 PYTEST = -m pytest -n 2 --dist worksteal -q
 
-.PHONY: demo test lint clean
+# pytest for tests of one backend, or of none.
+ON = KERAS_BACKEND=$(1) $(TEST_ENV) .venv-test/bin/python
+COSTS = runs/costs.jsonl
+
+.PHONY: demo test check test-all costs lint clean
 
 demo: .venv/installed
 	.venv/bin/keras-gen train vae_digits --backend jax --out runs/vae_digits --overwrite
 
+# The gate.
 test: .venv-test/installed lint
+	@echo "== what touches no backend"
+	$(TEST_ENV) .venv-test/bin/python $(PYTEST) $(PYTEST_OPTIONS) tests/neutral
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== the suite on $$backend"; \
-	  KERAS_BACKEND=$$backend $(TEST_ENV) .venv-test/bin/python $(PYTEST) -m "not parity"; \
+	  $(call ON,$$backend) $(PYTEST) $(PYTEST_OPTIONS) --ignore=tests/neutral -m "not parity" tests; \
 	done
 	@echo "== parity and resumption between the backends"
-	KERAS_BACKEND=jax $(TEST_ENV) .venv-test/bin/python -m pytest -q -m parity
+	$(call ON,jax) -m pytest -q -m parity --ignore=tests/neutral tests
+
+# While you work: what touches no backend, and a small case of each wing on PyTorch.
+check: .venv-test/installed lint
+	$(TEST_ENV) .venv-test/bin/python $(PYTEST) tests/neutral
+	$(call ON,torch) $(PYTEST) tests/conformance.py -k "vqvae_loss or cgan_hinge_two_steps"
+
+# By hand, before a release: compilers as users have them, kills, the ends of the version ranges.
+test-all: test
+	KERAS_GEN_TEST_COMPILERS=users $(call ON,torch) $(PYTEST) tests/conformance.py
+	KERAS_GEN_TEST_COMPILERS=users $(call ON,jax) -m pytest -q -m parity tests/test_parity.py
+	@set -e; for backend in $(BACKENDS); do \
+	  .venv-test/bin/python tests/kill_and_resume.py --backend $$backend --kills 20; \
+	done
+	$(MAKE) test-floors test-newest
+
+# Where the gate's time goes, by backend, file and test.
+costs: .venv-test/installed
+	@mkdir -p runs; rm -f $(COSTS)
+	PYTHONPATH=tests $(MAKE) test PYTEST_OPTIONS="-p costs --costs $(COSTS)"
+	.venv-test/bin/python tests/costs.py $(COSTS)
 
 lint: .venv-test/installed
 	.venv-test/bin/ruff check .

@@ -21,6 +21,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 NEUTRAL = Path(__file__).parent / "neutral"
+# Whether programs are compiled as users' are, which takes hours: `make test-all`.
+AS_USERS = os.environ.get("KERAS_GEN_TEST_COMPILERS") == "users"
 # XLA's fusion emitters alone are half of the time that it takes to compile one operation.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 # JAX is told by a setting of its own, test by test.
@@ -79,6 +81,8 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if config.neutral:
         return
+    # Two workers end together where the longest tests do not come last.
+    items.sort(key=lambda item: item.get_closest_marker("inductor") is None)
     reason = None if _has_gpu() else "no GPU on this machine"
     for item in items:
         if reason and item.get_closest_marker("gpu"):
@@ -101,6 +105,8 @@ def _let_xla_compile_quickly():
 
     XLA reads its flags once, at its first program.
     """
+    if AS_USERS:
+        return
     with pytest.MonkeyPatch.context() as patch:
         given = os.environ.get("XLA_FLAGS", "")
         if _backend() == "jax":
@@ -147,13 +153,13 @@ def fresh_state(request, monkeypatch):
     import keras
 
     keras.utils.set_random_seed(0)
-    if _backend() == "torch" and not request.node.get_closest_marker("inductor"):
+    if _backend() == "torch" and not (AS_USERS or request.node.get_closest_marker("inductor")):
         engine = importlib.import_module("keras_gen.engine.torch")
         monkeypatch.setattr(engine, "compile_graph", lambda graph, inputs: graph)
     if _backend() == "jax":
         import jax
 
-        few_steps = request.node.get_closest_marker("many_steps") is None
+        few_steps = not (AS_USERS or request.node.get_closest_marker("many_steps"))
         jax.config.update("jax_disable_most_optimizations", few_steps)
     yield
     keras.config.set_dtype_policy("float32")

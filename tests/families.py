@@ -238,6 +238,16 @@ CASES = (
         ADAM,
     ),
     Case(
+        "planar_flow_vae",
+        lambda: fill(
+            models.FlowVAE,
+            {**VECTORS, "flow": (networks.planar_flow, {"steps": 2})},
+            latent_dim=4,
+            context=3,
+        ),
+        ADAM,
+    ),
+    Case(
         "info_vae",
         lambda: fill(models.InfoVAE, VECTORS, latent_dim=4, alpha=0.5, divergence_weight=10.0),
         ADAM,

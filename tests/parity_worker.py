@@ -1,7 +1,7 @@
 """Runs every case of `families` on one backend and writes down what parity compares.
 
 `python tests/parity_worker.py FOLDER [--reference]` under a KERAS_BACKEND. The reference writes
-the state before each of its 20 steps; the others take each step from that state.
+the state before each of its 8 steps; the others take each step from that state.
 """
 
 import os
@@ -20,7 +20,8 @@ from keras import ops
 
 from keras_gen import engine
 
-STEPS, BATCH = 20, 8
+# Of steps taken one by one: what comes every few steps, comes; and of free ones.
+SYNCHRONISED, FREE, BATCH = 8, 20, 8
 BACKEND = keras.backend.backend()
 
 
@@ -47,26 +48,32 @@ def start(model):
 
 
 def batches(case):
-    x, labels = case.data(STEPS * BATCH)
-    for i in range(STEPS):
+    x, labels = case.data(FREE * BATCH)
+    for i in range(SYNCHRONISED):
         part = slice(i * BATCH, (i + 1) * BATCH)
         yield (x[part],) if labels is None else (x[part], labels[part])
 
 
+def name_of(variable):
+    return variable.path.split("/", 1)[-1]
+
+
+def distance(one, other):
+    return np.linalg.norm(np.subtract(one, other, dtype="float64"))
+
+
 def synchronised(case, folder, reference):
-    """Each step from the reference's state: its terms and its gradients."""
+    """Each step from the reference's state: terms, gradients, and how far from its next state."""
     model = case.model(run_eagerly=True)
     start(model)
     record, gradients = {}, []
     plain = engine.apply_gradients
 
     def recording(optimizer, grads, variables):
-        gradients.extend(
-            (v.path.split("/", 1)[-1], numbers(g)) for g, v in zip(grads, variables, strict=True)
-        )
+        gradients.extend((name_of(v), numbers(g)) for g, v in zip(grads, variables, strict=True))
         plain(optimizer, grads, variables)
 
-    states = None if reference else np.load(awaited(folder / f"states_{case.name}.npz"))
+    states = None if reference else dict(np.load(awaited(folder / f"states_{case.name}.npz")))
     saved = {}
     engine.apply_gradients = recording
     try:
@@ -82,6 +89,12 @@ def synchronised(case, folder, reference):
                 record[f"term {step} {term}"] = numbers(value)
             for i, (path, gradient) in enumerate(gradients):
                 record[f"gradient {step} {i} {path}"] = gradient
+            for i, variable in enumerate([] if reference else state_variables(model)):
+                old, new = states[f"{step}_{i}"], states[f"{step + 1}_{i}"]
+                apart, moved = distance(numbers(variable.value), new), distance(new, old)
+                record[f"state {step} {i} {name_of(variable)}"] = np.array([apart, moved])
+        for i, variable in enumerate(state_variables(model)):
+            saved[f"{SYNCHRONISED}_{i}"] = numbers(variable.value)
     finally:
         engine.apply_gradients = plain
     if reference:
@@ -111,10 +124,11 @@ class StepByStep(keras.callbacks.Callback):
 
 
 def free(case, jit):
-    """Twenty steps through `fit` without looking back: terms a step, and the final weights."""
+    """Twenty steps through `fit` without looking back: terms a step, and state before and after."""
     model = case.model(jit_compile=jit)
     start(model)
-    x, labels = case.data(STEPS * BATCH)
+    begun = [numbers(variable.value) for variable in state_variables(model)]
+    x, labels = case.data(FREE * BATCH)
     watch = StepByStep()
     model.fit(x, labels, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[watch])
     record = {
@@ -122,10 +136,13 @@ def free(case, jit):
         for step, terms in enumerate(watch.terms)
         for name, value in terms.items()
     }
-    for i, variable in enumerate(model.trainable_variables):
-        record[f"weight {i} {variable.path.split('/', 1)[-1]}"] = numbers(variable.value)
+    trained = {id(variable) for variable in model.trainable_variables}
+    for i, (variable, old) in enumerate(zip(state_variables(model), begun, strict=True)):
+        kind = "weight" if id(variable) in trained else "state"
+        record[f"{kind} {i} {name_of(variable)}"] = numbers(variable.value)
+        record[f"begun {i} {name_of(variable)}"] = old
     record["sample"] = numbers(case.sample(model, 5, seed=1))
-    return record
+    return record, model.jit_compile
 
 
 def main():
@@ -143,8 +160,11 @@ def main():
             folder / f"{case.name}_synchronised_{BACKEND}.npz",
             **synchronised(case, folder, reference),
         )
-        for jit in (False, True):
-            np.savez(folder / f"{case.name}_jit{jit}_{BACKEND}.npz", **free(case, jit))
+        record, compiled = free(case, "auto")
+        np.savez(folder / f"{case.name}_auto_{BACKEND}.npz", **record)
+        if not compiled:  # by XLA or whole-step capture: on JAX that is what "auto" takes
+            record, _ = free(case, True)
+        np.savez(folder / f"{case.name}_jit_{BACKEND}.npz", **record)
     stream = keras_gen.random.Stream(1234)
     np.savez(
         folder / f"stream_{BACKEND}.npz",
