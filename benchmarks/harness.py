@@ -181,7 +181,7 @@ def schedule(race, settings, rows):
     Args:
         race: a `Race`.
         settings: `Settings`.
-        rows: what is known of the race: of its first round, or of an earlier run.
+        rows: of the race, or of earlier runs of it: those of the first round tell.
 
     Returns:
         A list of lists of `Entry`, one a round.
@@ -246,6 +246,7 @@ def _second_stage(race, rows):
     kind of which nothing is known one does: a plan is made before anybody raced.
     """
     named = targets.named(race.case, race.entries[0].steps_per_call)
+    rows = [row for row in rows if row["round"] == 0]
     met = {results.entry_of(row): row["step_ms"] for row in rows if "error" not in row}
     failed = {results.entry_of(row) for row in rows} - set(met)
     kinds = {}
