@@ -6,6 +6,7 @@ compiled one, compiling is the cost.
 
 import importlib
 import os
+import types
 
 import keras
 import numpy as np
@@ -340,3 +341,122 @@ def test_a_step_draws_what_the_algorithm_says(race):
         one_step = [noise, mix] if case.model.get("penalty") == "wgan_gp" else [noise]
         steps = case.model.get("discriminator_steps", 1)
         assert shapes == one_step * steps + [noise]
+
+
+def moves_of_a_twin(way, settings, gradients):
+    """A weight that begins at 0, after each step of a twin's optimizer along given gradients.
+
+    Args:
+        way: One of `WAYS`.
+        settings: In place of those of the case.
+        gradients: float32 `(steps, numbers)`.
+
+    Returns:
+        Arrays, one a step.
+    """
+    case = cases.read("vae_mlp")
+    case.train["optimizer"] |= settings
+    native = importlib.import_module(f"benchmarks.native.{BACKEND}")
+    seen = []
+    if BACKEND == "jax":
+        import jax
+        import optax
+
+        size = {"one vector": 1, "many": 10**6}[way]
+        adam = native.networks.adam(case, "model", [types.SimpleNamespace(size=size)])
+        weights = [jax.numpy.zeros(gradients.shape[1])]
+        state, update = adam.init(weights), jax.jit(adam.update)
+        for gradient in gradients:
+            updates, state = update([jax.numpy.asarray(gradient)], state)
+            weights = optax.apply_updates(weights, updates)
+            seen.append(np.asarray(weights[0]))
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        weight = tf.Variable(tf.zeros(gradients.shape[1]))
+        adam = native.networks.Adam(case, "model", [weight])
+        step = tf.function(adam.apply, jit_compile=way == "xla", autograph=False)
+        for gradient in gradients:
+            step([tf.constant(gradient)])
+            seen.append(weight.numpy())
+    if BACKEND == "torch":
+        import torch
+
+        weight = torch.nn.Parameter(torch.zeros(gradients.shape[1]))
+        adam = getattr(native.optimizers, way)([weight], *native.training.plan.adam(case, "model"))
+        for gradient in gradients:
+            adam.minimize((torch.from_numpy(gradient) * weight).sum())
+            seen.append(weight.detach().numpy().copy())
+    return seen
+
+
+WAYS = {
+    "jax": ("one vector", "many"),
+    "tensorflow": ("function", "xla"),
+    "torch": ("FusedAdam", "TracedAdam"),
+}
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"beta_1": 0.0, "beta_2": 0.9}, {"beta_1": 0.5, "epsilon": 0.1}]
+)
+@pytest.mark.parametrize("way", WAYS[BACKEND])
+def test_an_optimizer_moves_as_keras_along_given_gradients(way, settings):
+    """Gradients from far below epsilon to far above it, with Keras' defaults and without."""
+    rng = np.random.default_rng(0)
+    sizes = 10.0 ** rng.uniform(-9, 3, (3, 60))
+    gradients = (rng.choice([-1, 1], sizes.shape) * sizes).astype("float32")
+    keras_adam = keras.optimizers.Adam(1e-3, **settings)
+    variable = keras.Variable(np.zeros(60, "float32"))
+    moments, moment = [], 0.0
+    for gradient in gradients.astype("float64"):
+        beta_1 = settings.get("beta_1", 0.9)
+        moment = beta_1 * moment + (1 - beta_1) * gradient
+        moments.append(moment)
+    expected = list(adam_moves(moments, {"learning_rate": 1e-3, **settings}))
+    allowed = OF_A_STEP * np.cumsum(np.abs(expected), axis=0)
+    theirs = moves_of_a_twin(way, settings, gradients)
+    for step, gradient in enumerate(gradients):
+        keras_adam.apply([keras.ops.convert_to_tensor(gradient)], [variable])
+        ours = keras.ops.convert_to_numpy(variable)
+        assert (np.abs(ours - sum(expected[: step + 1])) <= allowed[step]).all(), step
+        assert (np.abs(theirs[step] - ours) <= allowed[step]).all(), step
+
+
+COMPILED = [
+    (name, contestant, mode)
+    for name in cases.known()
+    for contestant in ("native", "tuned")
+    for mode in ("compiled_modules", "compiled_step")
+]
+
+
+@pytest.mark.inductor
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
+@pytest.mark.skipif(BACKEND != "torch", reason="inductor is PyTorch's")
+@pytest.mark.parametrize(
+    ("name", "contestant", "mode"),
+    COMPILED if ALL else [("vae_conv", "tuned", "compiled_step")],
+)
+def test_a_step_that_inductor_compiled_is_keras_gens(name, contestant, mode):
+    race = Race(small(name))
+    check(race, race.run(contestant, mode), "native")
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="inductor is PyTorch's")
+def test_tuned_twins_take_the_options_that_the_engine_gives_inductor(monkeypatch):
+    import torch
+    from torch._inductor import compile_fx, config
+
+    from benchmarks.native.torch import OurFlags
+
+    engine = importlib.import_module("keras_gen.engine.torch")
+    met, before = [], config.shallow_copy_dict()
+
+    def note(graph, inputs):
+        met.append({k: v for k, v in config.shallow_copy_dict().items() if v != before[k]})
+
+    monkeypatch.setattr(compile_fx, "compile_fx", note)
+    engine.compile_with_inductor(None, [torch.zeros(1)])
+    assert met == [OurFlags.of_steps] == [OurFlags.of_modules]
