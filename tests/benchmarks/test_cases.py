@@ -9,6 +9,7 @@ import pytest
 from benchmarks import cases, keras_gen_model, prepare, registry
 from benchmarks.native import plan
 
+pytestmark = pytest.mark.few_steps
 BACKEND = keras.backend.backend()
 
 

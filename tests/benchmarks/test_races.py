@@ -4,7 +4,7 @@ import importlib.util
 import json
 
 import pytest
-from rows import rounds
+from rows import rounds, row
 from typer.testing import CliRunner
 
 from benchmarks import __main__ as command
@@ -124,6 +124,36 @@ def test_a_race_is_expected_to_take_what_its_processes_took():
     )
     assert harness.expected_seconds([race], settings, []) is None
     assert estimate.told(3 * 3600 + 5 * 60) == "3 h 05 min"
+
+
+def test_a_race_from_the_command_line_ends_in_a_report(tmp_path, monkeypatch):
+    asked = []
+
+    def measure(race, entry, round_, settings, begin, cache):
+        asked.append(settings)
+        return row(entry.backend, entry.contestant, entry.mode, 5.0, case=race.case) | {
+            "steps_per_call": entry.steps_per_call,
+            "round": round_,
+        }
+
+    monkeypatch.setattr(harness, "_measure", measure)
+    monkeypatch.setattr(prepare, "prepare", lambda path, *_, **__: path.touch())
+    options = ["--backends", "jax", "--against", "native", "--repeats", "2", "--fit", "--threads"]
+    options += ["1", "--seconds", "0.05", "--loss-steps", "4", "--out", str(tmp_path)]
+    ran = CliRunner().invoke(command.app, ["run", "gan_ring", *options])
+    assert ran.exit_code == 0, ran.output
+    (file,) = tmp_path.glob("*.jsonl")
+    assert ran.stdout.split() == [str(file)]
+    assert set(asked) == {
+        harness.Settings(threads=1, seconds=0.05, loss_steps=4, repeats=2, fit=True)
+    }
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert len(rows) == 2 * (2 + 3)  # one step a call, and 32, where scan races too
+    told = CliRunner().invoke(
+        command.app, ["report", str(file), "--table", str(tmp_path / "table.md")]
+    )
+    assert told.exit_code == 0, told.output
+    assert "## gan_ring, 32 steps a call" in (tmp_path / "table.md").read_text()
 
 
 def test_a_dry_run_says_how_long_it_would_take_and_measures_nothing(tmp_path):
