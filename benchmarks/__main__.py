@@ -1,5 +1,6 @@
 """The command line: `python -m benchmarks [CASE...]`, `python -m benchmarks report FILE...`."""
 
+import contextlib
 import importlib.util
 import os
 import signal
@@ -10,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from . import cases, device, harness, registry
+from . import cases, device, estimate, harness, registry, results
 
 FAILED, WRONG_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143
 # An installed package is no place for results.
@@ -34,9 +35,15 @@ def run(
         registry.BACKENDS
     ),
     against: Annotated[
-        str, typer.Option(help="native, keras; empty for keras-gen alone.")
+        str, typer.Option(help="native, tuned, keras; empty for keras-gen alone.")
     ] = ",".join(registry.RIVALS),
-    repeats: Annotated[int, typer.Option(min=1, help="Fresh processes a contestant.")] = 5,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds: fresh processes.")] = 5,
+    stages: Annotated[
+        int, typer.Option(min=1, max=2, help="1: all race in all rounds. 2: the fastest do.")
+    ] = 2,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say how long it would take, and stop.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder of the rows. [default: results]")] = None,
     device_: Annotated[Device, typer.Option("--device")] = Device.cpu,
     threads: Annotated[
@@ -44,10 +51,11 @@ def run(
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.05, help="Timed train steps a process, in seconds.")
-    ] = 3.0,
+    ] = 2.0,
     loss_steps: Annotated[
-        int, typer.Option(min=2, help="Train steps until the loss is read.")
-    ] = harness.worker.LOSS_STEPS,
+        int | None,
+        typer.Option(min=2, help="Train steps until the loss is read. [default: 50 or 10]"),
+    ] = None,
     fit: Annotated[bool, typer.Option("--fit", help="Time epochs of fit as well.")] = False,
     scaling: Annotated[
         Scaling | None, typer.Option(help="A curve in place of the cases as they are.")
@@ -55,15 +63,16 @@ def run(
 ):
     """Race keras-gen against stock Keras and code written by hand for each backend.
 
-    Writes JSON lines as it goes; `report FILE... --table out.md --chart out.png` makes tables and
-    a chart of them.
+    One round of all contestants, then rounds of keras-gen and of whoever is about as fast as the
+    fastest of its kind. Writes JSON lines as it goes; `report FILE... --table out.md --chart
+    out.png` makes tables and a chart of them.
     """
     wanted = _chosen("--backends", backends, registry.BACKENDS)
     rivals = _chosen("--against", against, registry.RIVALS)
     names = _chosen("CASE", ",".join(names or ()), cases.known())
     _check_packages(wanted, rivals)
     threads = threads or os.cpu_count()
-    settings = harness.Settings(device_.value, threads, seconds, loss_steps, repeats, fit)
+    settings = harness.Settings(device_.value, threads, seconds, loss_steps, repeats, stages, fit)
     if scaling is None:
         races = harness.races(names or cases.known(), wanted, rivals)
     else:
@@ -71,8 +80,11 @@ def run(
         _check_scalable(names, scaling.value)
         races = harness.scaling_races(scaling.value, names, wanted, rivals)
         settings = harness.scaled_down(settings)
-    path = harness.new_file(RESULTS if out is None else out)
     typer.echo(f"{threads} threads, {device_.value}, {device.PRECISION}", err=True)
+    typer.echo(_expected(races, settings, RESULTS if out is None else out), err=True)
+    if dry_run:
+        return
+    path = harness.new_file(RESULTS if out is None else out)
     try:
         failed = harness.run(races, settings, path)
     except KeyboardInterrupt:
@@ -93,7 +105,6 @@ def report(
     """Make tables and a chart of what runs measured."""
     from . import chart as charts
     from . import report as reports
-    from . import results
 
     for file in files:
         if not file.is_file():
@@ -152,6 +163,19 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # no process is left behind
     named = arguments[:1] in (["run"], ["report"], ["profile"])
     app(arguments if named else ["run", *arguments], prog_name=f"python -m {__package__}")
+
+
+def _expected(races, settings, folder):
+    """How long races will take, in words; the rows of every run in the results' folders tell."""
+    rows = []
+    for file in sorted({*RESULTS.glob("*.jsonl"), *folder.glob("*.jsonl")}):
+        with contextlib.suppress(ValueError):  # the run that wrote it was stopped within a line
+            rows += results.read([file])
+    seconds = harness.expected_seconds(races, settings, rows)
+    about = f"{len(races)} races of {settings.repeats} rounds in {settings.stages} stages: "
+    if seconds is None:
+        return f"{about}no earlier run tells how long they take"
+    return f"{about}about {estimate.told(seconds)}, by the rows of earlier runs"
 
 
 def _chosen(option, text, known):

@@ -27,6 +27,7 @@ class Case:
         model: the `[model]` table of a keras-gen config.
         train: the `[train]` table of one; every optimizer in it is Adam.
         steps_per_execution: how many steps a call takes, one race each.
+        loss_steps: train steps from the initial weights until the loss is read.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Case:
     model: dict = field(hash=False)
     train: dict = field(hash=False)
     steps_per_execution: tuple = (1,)
+    loss_steps: int = 50
 
     @property
     def batch_size(self):

@@ -1,4 +1,4 @@
-"""What every contestant offers the stopwatch: the same six names, whoever wrote the training."""
+"""What every contestant offers the stopwatch: the same seven names, whoever wrote the training."""
 
 from typing import Protocol
 
@@ -33,3 +33,12 @@ class Contestant(Protocol):
 
     def epoch(self, examples):
         """Train once over shuffled NumPy `examples`, whole batches only, as users feed it."""
+
+    def as_keras(self):
+        """What training has changed, laid out and ordered as Keras does; for tests, never timed.
+
+        Returns:
+            `(weights, moments)`, NumPy: `{network: [array, ...]}` as `get_weights()` orders them,
+            "codebook" one more network, of `plan.Codebook.names`; and Adam's first moments,
+            `{player: [array, ...]}`, one a trainable variable; "model" is an only player.
+        """

@@ -1,4 +1,8 @@
-"""Runs the races: fresh processes, interleaved, one line of JSON each, written at once."""
+"""Runs the races: fresh processes, interleaved, one line of JSON each, written at once.
+
+A race has two stages: a round of all contestants, and rounds of keras-gen and of whoever that one
+round cannot tell from the fastest of its kind.
+"""
 
 import contextlib
 import datetime
@@ -9,14 +13,16 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 
-from . import cases, machine, prepare, registry, worker
+from . import cases, estimate, machine, prepare, registry, results, targets, worker
 
+CLOSE = 1.10  # times the fastest of its kind: what one round of a shared machine cannot tell apart
 TIME_LIMIT = 1800  # seconds a process may take before it counts as failed
 SCALES = {
     "batch": (32, 64, 128, 256, 512, 1024),
@@ -61,8 +67,9 @@ class Settings:
         device: "cpu" or "gpu".
         threads: how many a step may use.
         seconds: of timed train steps a process.
-        loss_steps: train steps until the loss is read.
-        repeats: rounds: processes a contestant.
+        loss_steps: train steps until the loss is read, in the first round; None for the case's.
+        repeats: rounds: processes a contestant, of those that race in both stages.
+        stages: 2; or 1, where all contestants race in all rounds.
         fit: whether epochs of `fit` are timed too.
         sampling: whether samples are timed too.
         profile: calls that are profiled, operation by operation; none at 0.
@@ -70,12 +77,19 @@ class Settings:
 
     device: str = "cpu"
     threads: int = 1
-    seconds: float = 3.0
-    loss_steps: int = worker.LOSS_STEPS
+    seconds: float = 2.0
+    loss_steps: int | None = None
     repeats: int = 5
+    stages: int = 2
     fit: bool = False
     sampling: bool = True
     profile: int = 0
+
+    def loss_steps_of(self, case, round_):
+        """Train steps until the loss of a case is read; 0 where a round does not read it."""
+        if round_ > 0:
+            return 0
+        return cases.read(case).loss_steps if self.loss_steps is None else self.loss_steps
 
 
 def races(names, backends=registry.BACKENDS, rivals=registry.RIVALS):
@@ -132,9 +146,9 @@ def new_file(folder):
 def run(races_, settings, path):
     """Runs races and appends a row to a file as soon as each process ends.
 
-    In every round each contestant runs once, in an order of that round. Compiled code is kept
-    from round to round in a folder of the contestant, empty in round 0: the first call is cold
-    then, and warm later, as in a user's second run.
+    In every round each contestant of its stage runs once, in an order of that round. Compiled
+    code is kept from round to round in a folder of the contestant, empty in round 0: the first
+    call is cold then, and warm later, as in a user's second run. The loss is read in round 0.
 
     Args:
         races_: list of `Race`.
@@ -145,19 +159,55 @@ def run(races_, settings, path):
         How many processes failed.
     """
     console = Console(stderr=True, highlight=False)
-    failed, done, total = 0, 0, settings.repeats * sum(len(race.entries) for race in races_)
+    failed, number = 0, 0
     with tempfile.TemporaryDirectory(prefix="keras_gen_benchmark_") as scratch:
-        for race in races_:
-            folder = Path(tempfile.mkdtemp(dir=scratch))
-            for round_, entry in _turns(race, settings.repeats):
-                done += 1
+        for place, race in enumerate(races_, start=1):
+            folder, rows = Path(tempfile.mkdtemp(dir=scratch)), []
+            for round_, entry in _turns(race, settings, rows):
+                number += 1
                 row = _raced(race, entry, round_, settings, folder)
+                rows.append(row)
                 failed += "error" in row
                 with open(path, "a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
-                told = f"[dim]{done}/{total}[/] {_told(race, entry, round_, row)}"
-                console.print(told, soft_wrap=True)
+                about = f"[dim]process {number}, race {place}/{len(races_)}[/]"
+                console.print(f"{about} {_told(race, entry, round_, row)}", soft_wrap=True)
     return failed
+
+
+def schedule(race, settings, rows):
+    """Who races in each round, as far as can be told.
+
+    Args:
+        race: a `Race`.
+        settings: `Settings`.
+        rows: of the race, or of earlier runs of it: those of the first round tell.
+
+    Returns:
+        A list of lists of `Entry`, one a round.
+    """
+    later = race.entries if settings.stages == 1 else _second_stage(race, rows)
+    return [list(race.entries), *[list(later)] * (settings.repeats - 1)]
+
+
+def expected_seconds(races_, settings, rows):
+    """How long races will take, by what earlier ones measured.
+
+    Args:
+        races_: list of `Race`.
+        settings: `Settings`.
+        rows: of `results.read`.
+
+    Returns:
+        Seconds; None where there are no rows to tell it by.
+    """
+    clock, total = estimate.Clock(rows), 0.0
+    if not clock.rows:
+        return None
+    for race in races_:
+        known = clock.of_case(race.case, race.entries[0].steps_per_call)
+        total += clock.race(race, settings, schedule(race, settings, known))
+    return total
 
 
 def profiled(race, settings):
@@ -174,12 +224,46 @@ def profiled(race, settings):
         return _raced(race, race.entries[0], 0, settings, Path(folder))
 
 
-def _turns(race, repeats):
-    """`(round, entry)` in the order of the race: the contestants shuffled anew in each round."""
+def _turns(race, settings, rows):
+    """`(round, entry)` in the order of the race: a round's contestants shuffled anew in each.
+
+    Args:
+        race: a `Race`.
+        settings: `Settings`.
+        rows: of the race, to which the caller adds that of each turn.
+    """
     rng = random.Random(0)
-    for round_ in range(repeats):
-        for entry in rng.sample(race.entries, len(race.entries)):
+    for round_ in range(settings.repeats):
+        entries = schedule(race, settings, rows)[min(round_, 1)]
+        for entry in rng.sample(entries, len(entries)):
             yield round_, entry
+
+
+def _second_stage(race, rows):
+    """keras-gen, whom a target names, and of each kind whoever is near its fastest.
+
+    A kind is a contestant of a backend. Who failed does not race on, unless it is keras-gen. Of a
+    kind of which nothing is known one does: a plan is made before anybody raced.
+    """
+    named = targets.named(race.case, race.entries[0].steps_per_call)
+    rows = [row for row in rows if row["round"] == 0]
+    met = {results.entry_of(row): row["step_ms"] for row in rows if "error" not in row}
+    failed = {results.entry_of(row) for row in rows} - set(met)
+    kinds = {}
+    for entry in race.entries:
+        kinds.setdefault((entry.backend, entry.contestant), []).append(entry)
+    chosen = []
+    for (backend, contestant), kind in kinds.items():
+        known = [entry for entry in kind if entry in met]
+        if contestant == "keras_gen":
+            chosen += kind
+        elif known:
+            limit = CLOSE * min(met[entry] for entry in known)
+            by_name = [e for e in known if contestant == "native" and (backend, e.mode) in named]
+            chosen += [entry for entry in known if met[entry] <= limit or entry in by_name]
+        else:
+            chosen += [entry for entry in kind if entry not in failed][:1]
+    return chosen
 
 
 def _raced(race, entry, round_, settings, folder):
@@ -199,13 +283,16 @@ def _raced(race, entry, round_, settings, folder):
         if not begin.exists():
             count = worker.BATCHES * cases.read(race.case, **race.overrides).batch_size
             prepare.prepare(begin, race.case, count, entry.backend, **race.overrides)
-        measured = _measure(race, entry, settings, begin, folder / str(entry).replace(" ", "_"))
+        started = time.perf_counter()
+        cache = folder / str(entry).replace(" ", "_")
+        measured = _measure(race, entry, round_, settings, begin, cache)
+        row["process_seconds"] = time.perf_counter() - started
     except RuntimeError as error:
         return {**row, **machine.describe(), "error": str(error)}
     return {**row, **measured}
 
 
-def _measure(race, entry, settings, begin, cache):
+def _measure(race, entry, round_, settings, begin, cache):
     arguments = {
         "case": race.case,
         "backend": entry.backend,
@@ -215,7 +302,7 @@ def _measure(race, entry, settings, begin, cache):
         "device": settings.device,
         "threads": settings.threads,
         "seconds": settings.seconds,
-        "loss-steps": settings.loss_steps,
+        "loss-steps": settings.loss_steps_of(race.case, round_),
         "profile": settings.profile,
         "begin": begin,
         **race.overrides,
@@ -226,7 +313,11 @@ def _measure(race, entry, settings, begin, cache):
     command += ["--fit"] * settings.fit + ["--no-sampling"] * (not settings.sampling)
     process = subprocess.Popen(
         command,
-        env={**prepare.environment(), **_caches(cache)},
+        env={
+            **prepare.environment(),
+            **_caches(cache),
+            **registry.ENVIRONMENT.get((entry.backend, entry.contestant), {}),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -271,7 +362,7 @@ def scaled_down(settings):
     return replace(
         settings,
         seconds=min(settings.seconds, 1.5),
-        loss_steps=min(settings.loss_steps, 4),
+        loss_steps=4 if settings.loss_steps is None else min(settings.loss_steps, 4),
         repeats=min(settings.repeats, 3),
         sampling=False,
         fit=False,

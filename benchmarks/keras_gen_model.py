@@ -8,6 +8,8 @@ from keras_gen.config.build import build_model
 from keras_gen.data import Dataset
 from keras_gen.data.dataset import ArrayPixels
 
+from .native.plan import Codebook
+
 BACKEND = keras.backend.backend()
 MODES = {"jax": ("jit",), "tensorflow": ("function", "xla"), "torch": ("eager", "jit")}[BACKEND]
 COMPILED = ("jit", "xla")
@@ -93,6 +95,28 @@ class Trained:
         self.settle()
         size = self.case.batch_size
         self.model.fit(examples, batch_size=size, shuffle=True, epochs=epochs, verbose=verbose)
+
+    def as_keras(self):
+        """What training has changed, as `benchmarks.contestants` says."""
+        self.settle()
+        weights = {name: getattr(self.model, name).get_weights() for name in self.case.sockets}
+        if self.case.twin == "vqvae":
+            book = self.codebook()
+            numbers = [getattr(book, name) for name in Codebook.names]
+            weights["codebook"] = list(map(keras.ops.convert_to_numpy, numbers))
+        moments = {
+            player: [keras.ops.convert_to_numpy(moment) for moment in optimizer._momentums]
+            for player, optimizer in self.optimizers().items()
+        }
+        return weights, moments
+
+    def codebook(self):
+        """Who holds the codebook."""
+        return self.model.codebook
+
+    def optimizers(self):
+        """`{player: Keras' Adam}`."""
+        return self.model.optimizer.players
 
     def settle(self):
         """Brings the weights back into the model's variables, where a backend took them out."""

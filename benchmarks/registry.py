@@ -22,8 +22,21 @@ CONTESTANTS = {
         "Native",
         ("eager", "compiled_modules", "compiled_step"),
     ),
+    # The same with what keras-gen sets for itself: memory that is kept, options of inductor.
+    ("torch", "tuned"): (
+        "native.torch",
+        "Tuned",
+        ("eager", "compiled_modules", "compiled_step"),
+    ),
 }
-RIVALS = ("native", "keras")
+RIVALS = ("native", "tuned", "keras")
+# Of a contestant's processes: glibc reads it when they start. As `keras_gen/engine/memory.py`.
+ENVIRONMENT = {
+    ("torch", "tuned"): {
+        "MALLOC_MMAP_THRESHOLD_": str(2**30),
+        "MALLOC_TRIM_THRESHOLD_": str(2**31 - 1),
+    }
+}
 # Modes that are another way to take several steps a call, and nothing else.
 OF_SEVERAL_STEPS = ("scan",)
 
@@ -34,7 +47,7 @@ class Entry:
 
     Args:
         backend: "jax", "tensorflow" or "torch".
-        contestant: "keras_gen", "keras" or "native".
+        contestant: "keras_gen", "native", "tuned" or "keras".
         mode: one of the contestant's modes.
         steps_per_call: train steps a call takes.
     """
@@ -53,7 +66,7 @@ def entries(backends=BACKENDS, rivals=RIVALS, steps_per_call=1):
 
     Args:
         backends: names of backends.
-        rivals: whom keras-gen is held against: "native", "keras".
+        rivals: whom keras-gen is held against, of `RIVALS`.
         steps_per_call: train steps a call takes.
 
     Returns:

@@ -9,8 +9,12 @@ from .registry import Entry
 
 # What one size of a case is.
 SIZES = ("case", "steps_per_call", "scaling", "batch", "side", "width")
-# An interval of a median holds it with at least this probability; of 5 rounds, all of them do.
+# An interval holds the median with at least this probability, where there are rounds enough: five.
 CONFIDENCE = 0.93
+
+
+# Seconds to build and take the first call: with nothing compiled before, and in later rounds.
+STARTS = {"cold_start": lambda round_: round_ == 0, "warm_start": lambda round_: round_ > 0}
 
 
 @dataclass(frozen=True)
@@ -22,12 +26,14 @@ class Spread:
         low: lower end of the interval.
         high: upper end of it.
         rounds: how many there were.
+        confidence: probability that the interval holds the median of all rounds there could be.
     """
 
     median: float
     low: float
     high: float
     rounds: int
+    confidence: float
 
 
 class Race:
@@ -44,11 +50,20 @@ class Race:
         self.entries = list(dict.fromkeys(map(entry_of, rows)))
 
     def values(self, entry, metric):
-        """What a contestant reached in each round: `{round: number}`, missing numbers left out."""
+        """What a contestant reached in each round: `{round: number}`, missing numbers left out.
+
+        Args:
+            entry: an `Entry`.
+            metric: key of a row, or one of `STARTS`.
+        """
+        kept = STARTS.get(metric)
+        key = metric if kept is None else "start_seconds"
         return {
-            row["round"]: row[metric]
+            row["round"]: row[key]
             for row in self.rows
-            if entry_of(row) == entry and row.get(metric) is not None
+            if entry_of(row) == entry
+            and row.get(key) is not None
+            and (kept is None or kept(row["round"]))
         }
 
     def median(self, entry, metric="step_ms"):
@@ -73,6 +88,8 @@ class Race:
     def fastest(self, backend=None, contestant=None, modes=None):
         """The contestant of the smallest median step time among those that fit; None where none.
 
+        Whoever raced in the first stage alone is out: its one round was another hour's.
+
         Args:
             backend: name, or None for any.
             contestant: name, or None for any.
@@ -85,7 +102,10 @@ class Race:
             and contestant in (None, entry.contestant)
             and (modes is None or entry.mode in modes)
         ]
-        return min(fitting, key=self.median, default=None)
+        rounds = {entry: len(self.values(entry, "step_ms")) for entry in fitting}
+        most = max(rounds.values(), default=0)
+        raced_on = [entry for entry in fitting if most == 1 or rounds[entry] > 1]
+        return min(raced_on, key=self.median, default=None)
 
     def is_default(self, entry):
         """Whether keras-gen would choose this mode by itself for a short run."""
@@ -141,8 +161,10 @@ def entry_of(row):
 def spread(values):
     """The median of some numbers and the interval in which the median of all such lies.
 
-    The interval runs from the k-th smallest to the k-th largest number, k as large as
-    `CONFIDENCE` allows whatever the distribution: of 5 numbers all, of 9 all but two.
+    The interval runs from the k-th smallest to the k-th largest of n numbers, k as large as
+    `CONFIDENCE` allows whatever the distribution: of 9 all but two, of fewer than 9 all. It holds
+    the median with a probability of `1 - 2 (C(n, 0) + ... + C(n, k - 1)) / 2^n`: 0.75 for three
+    numbers, 0.9375 for five, and nothing for one.
 
     Args:
         values: list of numbers.
@@ -155,7 +177,8 @@ def spread(values):
     values, count, cut = sorted(values), len(values), 0
     while _outside(cut + 1, count) <= 1 - CONFIDENCE:
         cut += 1
-    return Spread(statistics.median(values), values[cut], values[-1 - cut], count)
+    held = 1 - _outside(cut, count)
+    return Spread(statistics.median(values), values[cut], values[-1 - cut], count, held)
 
 
 def _outside(cut, count):

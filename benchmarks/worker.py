@@ -19,7 +19,6 @@ from pathlib import Path
 from . import cases, device, machine, prepare, profile, registry
 
 BATCHES = 8  # different ones, over and over: the same for every contestant
-LOSS_STEPS = 50  # train steps from the initial weights until the loss is read
 LOSS_WINDOW = 10  # last steps of those whose mean is the loss: a single one is noise
 WARM_UP_SECONDS = 0.5
 BLOCK_SECONDS = 0.1  # a clock is read once a block
@@ -97,7 +96,8 @@ def race(options, case, weights, examples):
     row["first_call_seconds"] = time.perf_counter() - started
     # Some compile when they are built, some when they are called.
     row["start_seconds"] = row["build_seconds"] + row["first_call_seconds"]
-    row |= _loss(contestant, calls, case, options)
+    if options.loss_steps:
+        row |= _loss(contestant, calls, case, options)
     row |= _time_steps(contestant, calls, options)
     _, row["peak_mb"] = machine.memory_mb()
     if options.profile:
@@ -304,7 +304,7 @@ def _parser():
     parser.add_argument("--side", type=int, help="side of the images, in place of the case's")
     parser.add_argument("--width", type=int, help="channels of convolutional networks")
     parser.add_argument("--seconds", type=float, default=3.0, help="timed train steps")
-    parser.add_argument("--loss-steps", type=int, default=LOSS_STEPS)
+    parser.add_argument("--loss-steps", type=int, default=0, help="0 reads no loss")
     parser.add_argument("--no-sampling", dest="sampling", action="store_false")
     parser.add_argument("--fit", action="store_true", help="time epochs of fit as well")
     parser.add_argument("--profile", type=int, default=0, help="calls to profile; PyTorch only")

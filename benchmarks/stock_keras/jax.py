@@ -4,7 +4,6 @@ import jax
 import keras
 
 from ..keras_gen_model import OnJAX
-from ..native.plan import steps_of
 from . import gan, parts
 
 MODES = ("jit",)
@@ -13,10 +12,8 @@ MODES = ("jit",)
 class VAE(parts.VAE):
     """As the guide: one optimizer, `stateless_call`, `stateless_apply`, trackers by hand."""
 
-    def compute_loss_and_updates(self, trainable, non_trainable, x, noise=None):
-        outputs, non_trainable = self.stateless_call(
-            trainable, non_trainable, x, training=True, noise=noise
-        )
+    def compute_loss_and_updates(self, trainable, non_trainable, x):
+        outputs, non_trainable = self.stateless_call(trainable, non_trainable, x, training=True)
         terms = self.losses_of(x, outputs)
         return terms[0], (terms, non_trainable)
 
@@ -30,13 +27,6 @@ class VAE(parts.VAE):
         )
         logs, metrics_variables = track(self.metrics, metrics_variables, terms)
         return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
-
-    def gradients(self, x, draws):
-        differentiate = jax.jit(jax.value_and_grad(self.compute_loss_and_updates, has_aux=True))
-        state = ([v.value for v in self.trainable_variables],)
-        state += ([v.value for v in self.non_trainable_variables],)
-        (loss, _), gradients = differentiate(*state, x, *draws)
-        return {"model": (loss, gradients)}
 
 
 class IWAE(parts.IWAE, VAE):
@@ -88,21 +78,6 @@ class GAN(gan.GAN):
         )
         logs, metrics_variables = track(self.metrics, metrics_variables, (d_loss, g_loss))
         return logs, (*state, metrics_variables)
-
-    def gradients(self, real, draws):
-        steps, generator_noise = steps_of(draws, self.penalties)
-        values = {id(v): v.value for group in self.state_variables() for v in group}
-        differentiate = jax.jit(self.differentiate, static_argnums=(1, 2))
-        found = {}
-        for noise, mix in steps:  # what one moves, the next meets
-            loss, moved, gradients = differentiate(
-                values, self.discriminator, self.d_objective, real, noise, mix
-            )
-            values, found["discriminator"] = values | moved, (loss, gradients)
-        loss, _, gradients = differentiate(
-            values, self.generator, self.g_objective, real, generator_noise
-        )
-        return found | {"generator": (loss, gradients)}
 
     def state_variables(self):
         return (

@@ -79,10 +79,9 @@ class VAE(keras.Model):
         """Makes what a family has beside its networks."""
         self.latent_dim = self.case.latent_dim
 
-    def call(self, x, training=False, noise=None):
+    def call(self, x, training=False):
         mean, log_variance = ops.split(self.encoder(x, training=training), 2, axis=-1)
-        if noise is None:
-            noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+        noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
         z = mean + ops.exp(0.5 * log_variance) * noise
         return self.decoder(z, training=training), mean, log_variance
 
@@ -109,12 +108,11 @@ class IWAE(VAE):
         super().prepare()
         self.samples = self.case.model["samples"]
 
-    def call(self, x, training=False, noise=None):
+    def call(self, x, training=False):
         moments = ops.expand_dims(self.encoder(x, training=training), 1)
         mean, log_variance = ops.split(moments, 2, axis=-1)
-        if noise is None:
-            shape = (ops.shape(x)[0], self.samples, self.latent_dim)
-            noise = keras.random.normal(shape, seed=self.seed_generator)
+        shape = (ops.shape(x)[0], self.samples, self.latent_dim)
+        noise = keras.random.normal(shape, seed=self.seed_generator)
         z = mean + ops.exp(0.5 * log_variance) * noise
         logits = self.decoder(ops.reshape(z, (-1, self.latent_dim)), training=training)
         # log p(z) - log q(z | x); what both are divided by cancels.
@@ -139,15 +137,15 @@ class VQVAE(VAE):
 
     def prepare(self):
         self.book = Codebook(self.case)
-        self.codes, self.sums, self.counts, self.idle = (
+        self.codes, self.counts, self.sums, self.idle = (
             self.add_weight(shape=value.shape, dtype=value.dtype.name, trainable=False, name=name)
-            for name in ("codes", "sums", "counts", "idle")
+            for name in Codebook.names
             for value in [getattr(self.book, name)]
         )
-        for name in ("codes", "sums", "counts", "idle"):
+        for name in Codebook.names:
             getattr(self, name).assign(getattr(self.book, name))
 
-    def call(self, x, training=False, noise=None):
+    def call(self, x, training=False):
         z = self.encoder(x, training=training)
         book = ops.stop_gradient(ops.convert_to_tensor(self.codes))
         flat = ops.stop_gradient(ops.reshape(z, (-1, self.book.dim)))
@@ -158,14 +156,14 @@ class VQVAE(VAE):
         rebuilt = self.decoder(z + ops.stop_gradient(q - z), training=training)
         chosen = self.per_code(ops.ones_like(codes, "float32"), codes)
         if training:
-            self.follow(flat, codes, chosen, noise)
+            self.follow(flat, codes, chosen)
         return rebuilt, z, q, chosen
 
     def per_code(self, values, codes):
         """Sums of `values` `(places, ...)` that have the same code, `(size, ...)`."""
         return ops.segment_sum(values, codes, num_segments=self.book.size)
 
-    def follow(self, z, codes, chosen, places):
+    def follow(self, z, codes, chosen):
         """The moving averages after a step; a code long unused moves to a vector of the batch."""
         decay, epsilon = self.book.decay, self.book.epsilon
         counts = decay * self.counts + (1 - decay) * chosen
@@ -174,10 +172,9 @@ class VQVAE(VAE):
         smoothed = (counts + epsilon) / (total + self.book.size * epsilon) * total
         idle = ops.where(chosen > 0, 0, self.idle + 1)
         dead = idle >= self.book.revive_after
-        if places is None:
-            count, seed = ops.shape(z)[0], self.seed_generator
-            places = keras.random.randint((self.book.size,), 0, count, seed=seed)
-        new = ops.take(z, places % ops.shape(z)[0], axis=0)
+        count, seed = ops.shape(z)[0], self.seed_generator
+        places = keras.random.randint((self.book.size,), 0, count, seed=seed)
+        new = ops.take(z, places, axis=0)
         self.codes.assign(ops.where(dead[:, None], new, sums / smoothed[:, None]))
         self.sums.assign(ops.where(dead[:, None], new, sums))
         self.counts.assign(ops.where(dead, 1.0, counts))
@@ -229,21 +226,10 @@ class Stock:
         whole = len(examples) - len(examples) % self.case.batch_size
         super().epoch(examples[:whole], verbose, epochs)
 
-    def gradients(self, batch, draws):
-        """Loss and gradients of each player on one batch, nothing updated.
+    def codebook(self):
+        return self.model
 
-        Args:
-            batch: NumPy `(batch, ...)`.
-            draws: the step's random arrays, in the order in which it draws them.
-
-        Returns:
-            `{player: (loss, [array, ...])}`, in the order of the player's variables.
-        """
-        before = self.model.get_weights()
-        batch, *draws = map(ops.convert_to_tensor, (batch, *draws))
-        found = self.model.gradients(batch, draws)
-        self.model.set_weights(before)
-        return {
-            player: (float(loss), list(map(ops.convert_to_numpy, gradients)))
-            for player, (loss, gradients) in found.items()
-        }
+    def optimizers(self):
+        if self.case.twin != "gan":
+            return {"model": self.model.optimizer}
+        return {"discriminator": self.model.d_optimizer, "generator": self.model.g_optimizer}

@@ -4,7 +4,6 @@ import keras
 import tensorflow as tf
 
 from ..keras_gen_model import OnTensorFlow
-from ..native.plan import steps_of
 from . import gan, parts
 
 MODES = ("function", "xla")
@@ -15,18 +14,11 @@ class VAE(parts.VAE):
 
     def train_step(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        terms, gradients = self.differentiate(x)
+        with tf.GradientTape() as tape:
+            terms = self.losses_of(x, self(x, training=True))
+        gradients = tape.gradient(terms[0], self.trainable_weights)
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         return track(self.trackers, terms)
-
-    def differentiate(self, x, noise=None):
-        with tf.GradientTape() as tape:
-            terms = self.losses_of(x, self(x, training=True, noise=noise))
-        return terms, tape.gradient(terms[0], self.trainable_weights)
-
-    def gradients(self, x, draws):
-        terms, gradients = self.differentiate(x, *draws)
-        return {"model": (terms[0], gradients)}
 
 
 class IWAE(parts.IWAE, VAE):
@@ -67,11 +59,6 @@ class GAN(gan.GAN):
         with tf.GradientTape() as tape:
             loss = self.generator_loss(self.judge, real, self.generator(noise, training=True))
         return loss, tape.gradient(loss, self.generator.trainable_weights)
-
-    def gradients(self, real, draws):
-        steps, generator_noise = steps_of(draws, self.penalties)
-        met = [self.d_step(real, *of_a_step) for of_a_step in steps]  # what moves, moves
-        return {"discriminator": met[-1], "generator": self.g_step(real, generator_noise)}
 
     def judge(self, x):
         return self.discriminator(x, training=True)

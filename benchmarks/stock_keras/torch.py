@@ -1,10 +1,7 @@
 """Stock Keras on PyTorch: the train steps of its guide, "Customizing fit() with PyTorch"."""
 
-from unittest import mock
-
 import keras
 import torch
-from keras import ops
 
 from ..keras_gen_model import OnTorch
 from . import gan, parts
@@ -15,8 +12,8 @@ MODES = ("eager", "jit")
 class Guided:
     """What the train steps of both models share."""
 
-    def update(self, player, loss, optimizer, weights):
-        """The guide's lines from the loss on; `player` is for whoever listens."""
+    def update(self, loss, optimizer, weights):
+        """The guide's lines from the loss on."""
         self.zero_grad()
         loss.backward()
         gradients = [weight.value.grad for weight in weights]
@@ -35,7 +32,7 @@ class VAE(Guided, parts.VAE):
     def train_step(self, data):
         x, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         terms = self.losses_of(x, self(x, training=True))
-        self.update("model", terms[0], self.optimizer, self.trainable_weights)
+        self.update(terms[0], self.optimizer, self.trainable_weights)
         return self.track([term.detach() for term in terms])
 
 
@@ -61,11 +58,11 @@ class GAN(Guided, gan.GAN):
                 fake = self.generator(noise, training=True)
             d_loss = self.discriminator_loss(self.judge, self.judge_and_slope, real, fake, mix)
             weights = self.discriminator.trainable_weights
-            self.update("discriminator", d_loss, self.d_optimizer, weights)
+            self.update(d_loss, self.d_optimizer, weights)
         noise, _ = self.draw(real, False)
         g_loss = self.generator_loss(self.judge, real, self.generator(noise, training=True))
         weights = self.generator.trainable_weights
-        self.update("generator", g_loss, self.g_optimizer, weights)
+        self.update(g_loss, self.g_optimizer, weights)
         return self.track([d_loss.detach(), g_loss.detach()])
 
     def judge(self, x):
@@ -105,31 +102,3 @@ class StockKeras(parts.Stock, OnTorch):
             first_line = (str(error) or type(error).__name__).strip().splitlines()[0]
             raise NotImplementedError(f"Keras' jit_compile on PyTorch: {first_line}") from error
         self.proven = True
-
-    def gradients(self, batch, draws):
-        """What one train step meets, in either mode as the model says it, before any compiler.
-
-        Args:
-            batch: NumPy `(batch, ...)`.
-            draws: Random numbers of the step, NumPy, in the order in which it draws them.
-
-        Returns:
-            `{player: (loss, [gradient, ...])}`, of the last step of each.
-        """
-        met, served = {}, iter(draws)
-
-        def note(player, loss, optimizer, weights):
-            tensors = [weight.value for weight in weights]
-            gradients = torch.autograd.grad(loss, tensors)
-            met[player] = loss.item(), [ops.convert_to_numpy(g) for g in gradients]
-
-        def serve(shape, **_):
-            return ops.convert_to_tensor(next(served))
-
-        with (
-            mock.patch.object(self.model, "update", note),
-            mock.patch.object(keras.random, "normal", serve),
-            mock.patch.object(keras.random, "uniform", serve),
-        ):
-            self.model.train_step(*self.put([batch]))
-        return met

@@ -9,14 +9,20 @@ import pytest
 from benchmarks import cases, keras_gen_model, prepare, registry
 from benchmarks.native import plan
 
+pytestmark = pytest.mark.few_steps
 BACKEND = keras.backend.backend()
 
 
-@pytest.mark.parametrize("name", cases.known())
-def test_a_case_is_a_config_that_builds_a_model_of_its_data(name):
-    case = cases.read(name, batch=4)
+@pytest.fixture(scope="module", params=cases.known())
+def built(request):
+    """`(case, keras-gen's model of it)`; compiling what it begins with is the cost."""
+    case = cases.read(request.param, batch=4)
+    return case, keras_gen_model.model_of(case)
+
+
+def test_a_case_is_a_config_that_builds_a_model_of_its_data(built):
+    case, model = built
     assert case.train["batch_size"] == case.batch_size == 4
-    model = keras_gen_model.model_of(case)
     assert case.reported in model.terms
     sample = keras.ops.convert_to_numpy(model.sample(3, seed=0))
     assert sample.shape == (3, *case.shape)
@@ -75,10 +81,8 @@ def test_a_network_of_several_widths_is_scaled_as_a_whole():
     assert model["discriminator"]["blocks"] == [4, 16]
 
 
-@pytest.mark.parametrize("name", cases.known())
-def test_a_native_twin_s_own_weights_begin_as_keras_gens_do(name):
-    case = cases.read(name)
-    model = keras_gen_model.model_of(case)
+def test_a_native_twin_s_own_weights_begin_as_keras_gens_do(built):
+    case, model = built
     for socket, network in plan.networks(case).items():
         variables = getattr(model, socket).weights
         arrays = [array for layer in network.weights() for array in layer]

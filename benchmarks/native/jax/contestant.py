@@ -72,14 +72,5 @@ class Native:
             chosen = examples[order[start : start + size]]
             self.call(self.put(chosen.reshape(-1, self._batch_size, *chosen.shape[1:])))
 
-    def gradients(self, batch, draws):
-        """Loss and gradients of each player on one batch, nothing updated.
-
-        Args:
-            batch: NumPy `(batch, ...)`.
-            draws: The step's random arrays, in the order in which it draws them.
-
-        Returns:
-            `{player: (loss, [array, ...])}`, arrays in Keras' layout and order.
-        """
-        return self._twin.gradients(self._state, batch, draws)
+    def as_keras(self):
+        return self._twin.shown(self._state)

@@ -103,26 +103,16 @@ class GAN:
         generator = state["generator"]
         return self._run("generator", generator.parameters, generator.statistics, noise, False)[0]
 
-    def gradients(self, state, real, draws):
-        """`{player: (loss, gradients in Keras' layout)}`, nothing updated."""
-        discriminator, generator = state["discriminator"], state["generator"]
-        steps, last = plan.steps_of(draws, self.penalties)
-        differentiate = jax.jit(jax.value_and_grad(self._discriminator_objective, has_aux=True))
-        for noise, mix in steps:  # what one moves, the next meets
-            (d_loss, (statistics, generator_statistics)), d_gradients = differentiate(
-                discriminator.parameters, discriminator, generator, real, noise, mix
+    def shown(self, state):
+        """What `Native.as_keras` returns, of a state."""
+        weights, moments = {}, {}
+        for name, network in self.networks.items():
+            parameters, statistics, own = state[name]
+            weights[name] = networks.in_keras_layout(network, parameters, statistics)
+            moments[name] = networks.in_keras_layout(
+                network, networks.first_moments(own, parameters)
             )
-            discriminator = discriminator._replace(statistics=statistics)
-            generator = generator._replace(statistics=generator_statistics)
-        differentiate = jax.jit(jax.value_and_grad(self._generator_objective, has_aux=True))
-        (g_loss, _), g_gradients = differentiate(
-            generator.parameters, generator, discriminator, real, last
-        )
-        found = {"discriminator": (d_loss, d_gradients), "generator": (g_loss, g_gradients)}
-        return {
-            player: (float(loss), networks.in_keras_layout(self.networks[player], own))
-            for player, (loss, own) in found.items()
-        }
+        return weights, moments
 
     def _draw(self, keys, real):
         """The noise of every objective and the mix of every penalty, each kind in one draw."""

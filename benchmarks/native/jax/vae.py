@@ -56,15 +56,15 @@ class VAE:
         logits, _ = self._run("decoder", state["parameters"], state["statistics"], noise, False)
         return jax.nn.sigmoid(logits)
 
-    def gradients(self, state, x, draws):
-        """`{player: (loss, gradients in Keras' layout)}`, nothing updated."""
-        objective = jax.jit(jax.value_and_grad(self._objective, has_aux=True))
-        (loss, _), gradients = objective(state["parameters"], state["statistics"], x, *draws)
-        arrays = [
-            networks.in_keras_layout(network, gradients[name])
-            for name, network in self.networks.items()
-        ]
-        return {"model": (float(loss), sum(arrays, []))}
+    def shown(self, state):
+        """What `Native.as_keras` returns, of a state."""
+        own = networks.first_moments(state["moments"], state["parameters"])
+        weights, moments = {}, []
+        for name, network in self.networks.items():
+            trees = state["parameters"][name], state["statistics"][name]
+            weights[name] = networks.in_keras_layout(network, *trees)
+            moments += networks.in_keras_layout(network, own[name])
+        return weights, {"model": moments}
 
     def _objective(self, parameters, statistics, x, noise):
         moments, encoder = self._run("encoder", parameters, statistics, x, True)

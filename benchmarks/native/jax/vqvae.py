@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -23,7 +24,7 @@ class VQVAE(VAE):
         self.codebook = plan.Codebook(case)
 
     def initial(self, weights):
-        book = {name: getattr(self.codebook, name) for name in ("codes", "sums", "counts", "idle")}
+        book = {name: getattr(self.codebook, name) for name in plan.Codebook.names}
         return super().initial(weights) | {"codebook": jax.tree.map(jnp.array, book)}
 
     def step(self, state, x):
@@ -45,16 +46,10 @@ class VQVAE(VAE):
         q = book["codes"][codes]
         return self._run("decoder", state["parameters"], state["statistics"], q, False)[0]
 
-    def gradients(self, state, x, draws):
-        objective = jax.jit(jax.value_and_grad(self._objective, has_aux=True))
-        (loss, _), gradients = objective(
-            state["parameters"], state["statistics"], x, state["codebook"]
-        )
-        arrays = [
-            networks.in_keras_layout(network, gradients[name])
-            for name, network in self.networks.items()
-        ]
-        return {"model": (float(loss), sum(arrays, []))}
+    def shown(self, state):
+        weights, moments = super().shown(state)
+        book = [np.asarray(state["codebook"][name]) for name in plan.Codebook.names]
+        return weights | {"codebook": book}, moments
 
     def _objective(self, parameters, statistics, x, book):
         z, encoder = self._run("encoder", parameters, statistics, x, True)

@@ -1,7 +1,6 @@
 """The layers of a case's networks, read from its config without Keras, for the native twins."""
 
 from .layers import (
-    ADAM_EPSILON,
     KERNEL,
     LEAKY_SLOPE,
     NORM_EPSILON,
@@ -27,10 +26,9 @@ from .layers import (
     through,
 )
 from .networks import networks
-from .options import Codebook, adam, gan_options, steps_of
+from .options import Codebook, adam, gan_options
 
 __all__ = [
-    "ADAM_EPSILON",
     "KERNEL",
     "LEAKY_SLOPE",
     "NORM_EPSILON",
@@ -57,6 +55,5 @@ __all__ = [
     "gan_options",
     "networks",
     "states",
-    "steps_of",
     "through",
 ]

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .layers import ADAM_EPSILON
+
 GAN_DEFAULTS = {
     "adversarial_loss": "non_saturating",
     "penalty": None,
@@ -29,32 +31,21 @@ def gan_options(case):
     return options | {"penalty": penalties}
 
 
-def steps_of(draws, penalties):
-    """A train step's draws apart: those of each discriminator step, and the generator's noise.
-
-    Args:
-        draws: Noise and, where a penalty lies between data and samples, the mix of each
-            discriminator step; then the generator's noise.
-        penalties: Their names.
-
-    Returns:
-        `([(noise, mix or None), ...], noise)`.
-    """
-    *earlier, last = draws
-    if "wgan_gp" not in penalties:
-        return [(noise, None) for noise in earlier], last
-    return list(zip(earlier[::2], earlier[1::2], strict=True)), last
-
-
 def adam(case, player):
-    """`(learning_rate, beta_1, beta_2)` of one player; "model" where there is but one."""
+    """`(learning_rate, beta_1, beta_2, epsilon)` of one player; "model" where there is but one.
+
+    As in Keras: epsilon is added to the root of the second moment as it is, before its bias is
+    corrected. Optax and PyTorch add it after.
+    """
     optimizer = case.train["optimizer"]
     if player != "model":
         optimizer = optimizer[player]
-    refuse(optimizer, ("name", "learning_rate", "beta_1", "beta_2"), case.name)
+    known = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": ADAM_EPSILON}
+    refuse(optimizer, ("name", "learning_rate", *known), case.name)
     if optimizer["name"] != "adam":
         raise ValueError(f"{case.name}: no native optimizer {optimizer['name']!r}")
-    return optimizer["learning_rate"], optimizer.get("beta_1", 0.9), optimizer.get("beta_2", 0.999)
+    defaults = (optimizer.get(name, default) for name, default in known.items())
+    return optimizer["learning_rate"], *defaults
 
 
 def refuse(config, known, where):
@@ -71,6 +62,7 @@ class Codebook:
         case: A `benchmarks.cases.Case` whose twin is "vqvae".
     """
 
+    names = ("codes", "counts", "sums", "idle")
     beta = 0.25
     decay = 0.99
     epsilon = 1e-5  # of the smoothing of counts

@@ -32,7 +32,6 @@ class Native:
         step = self._twin.step if steps_per_call == 1 else self._steps
         self._step = tf.function(step, jit_compile=compiled, autograph=False)
         self._sample = tf.function(self._twin.sample, jit_compile=compiled, autograph=False)
-        self._gradients = tf.function(self._twin.gradients, jit_compile=compiled, autograph=False)
         self._terms = None
 
     def put(self, batches):
@@ -60,24 +59,8 @@ class Native:
         for batch in self._batches(examples):
             self.call(batch)
 
-    def gradients(self, batch, draws):
-        """Loss and gradients of each player on one batch, nothing updated.
-
-        Args:
-            batch: NumPy `(batch, ...)`.
-            draws: The step's random arrays, in the order in which it draws them.
-
-        Returns:
-            `{player: (loss, [array, ...])}`, arrays in Keras' layout and order.
-        """
-        before = [variable.numpy() for variable in self._twin.variables]
-        results = self._gradients(tf.constant(batch), [tf.constant(draw) for draw in draws])
-        for variable, value in zip(self._twin.variables, before, strict=True):
-            variable.assign(value)  # the running statistics moved
-        return {
-            player: (float(loss), [gradient.numpy() for gradient in gradients])
-            for player, (loss, gradients) in results.items()
-        }
+    def as_keras(self):
+        return self._twin.shown()
 
     def _steps(self, batches):
         def body(i, *_):

@@ -76,19 +76,14 @@ class GAN(tf.Module):
         """`count` examples, batch normalization with its running statistics."""
         return self._generate(tf.random.normal((count, self.latent_dim)), False)
 
-    def gradients(self, real, draws):
-        """`{player: (loss, gradients)}`, nothing updated."""
-        (*earlier, last), noise = plan.steps_of(draws, self._penalties)
-        for of_a_step in earlier:  # what they move, the last one meets
-            self._discriminator_objective(real, *of_a_step)
-        results = {
-            "discriminator": self._discriminator_gradients(real, *last),
-            "generator": self._generator_gradients(real, noise),
+    def shown(self):
+        """What `Native.as_keras` returns."""
+        weights = {name: network.arrays() for name, network in self.networks.items()}
+        moments = {
+            player: self.networks[player].in_keras_order(optimizer.first_moments)
+            for player, optimizer in self._optimizers.items()
         }
-        return {
-            player: (loss, self.networks[player].in_keras_order(gradients))
-            for player, (loss, gradients) in results.items()
-        }
+        return weights, moments
 
     def _draw(self, real):
         """The noise of every objective and the mix of every penalty, each kind in one draw."""

@@ -58,11 +58,16 @@ class Network(tf.Module):
             self._layers, x, lambda i, layer, x: _layer(layer, variables[i], x, training)
         )
 
-    def in_keras_order(self, gradients):
-        """Gradients by `weights`, as Keras orders those by its trainable variables."""
-        if not self._joined:
-            return gradients
-        return [part for own in self._split(gradients[0]) for part in own]
+    def arrays(self):
+        """All it holds, NumPy, as Keras' `get_weights()` orders it."""
+        own = self._split(self._variables) if self._joined else self._variables
+        return [part.numpy() for layer in own for part in layer]
+
+    def in_keras_order(self, moments):
+        """Tensors like `weights`, NumPy, in the order of Keras' trainable variables."""
+        if self._joined:
+            moments = [part for own in self._split(moments[0]) for part in own]
+        return [part.numpy() for part in moments]
 
     def _split(self, vector):
         shapes = [shape for own in self._shapes for shape in own]
@@ -153,7 +158,7 @@ class Adam(tf.Module):
 
     def __init__(self, case, player, variables):
         super().__init__()
-        self._rate, self._beta_1, self._beta_2 = plan.adam(case, player)
+        self._rate, self._beta_1, self._beta_2, self._epsilon = plan.adam(case, player)
         self._variables = variables
         self._moments = [
             [tf.Variable(tf.zeros_like(v), trainable=False) for _ in range(2)] for v in variables
@@ -175,7 +180,12 @@ class Adam(tf.Module):
                 lr=self._rate,
                 beta1=self._beta_1,
                 beta2=self._beta_2,
-                epsilon=plan.ADAM_EPSILON,
+                epsilon=self._epsilon,
                 grad=gradient,
             )
         self._powers.assign(powers * [self._beta_1, self._beta_2])
+
+    @property
+    def first_moments(self):
+        """One a variable."""
+        return [m for m, _ in self._moments]

@@ -29,7 +29,9 @@ class VAE(tf.Module):
     def step(self, x):
         """One train step on `(batch, ...)`; returns its `terms` in order."""
         noise = tf.random.normal(self._noise_shape(x.shape[0]))
-        terms, gradients = self._loss_and_gradients(x, noise)
+        with tf.GradientTape() as tape:
+            terms = self._terms(x, noise)
+        gradients = tape.gradient(terms[0], self._weights)
         self._optimizer.apply(sum(gradients, []))
         return terms
 
@@ -38,16 +40,13 @@ class VAE(tf.Module):
         noise = tf.random.normal((count, self.case.latent_dim))
         return tf.sigmoid(self.networks["decoder"](noise, False))
 
-    def gradients(self, x, draws):
-        """`{player: (loss, gradients)}`, nothing updated."""
-        terms, gradients = self._loss_and_gradients(x, *draws)
-        ordered = map(Network.in_keras_order, self.networks.values(), gradients)
-        return {"model": (terms[0], sum(ordered, []))}
-
-    def _loss_and_gradients(self, x, noise):
-        with tf.GradientTape() as tape:
-            terms = self._terms(x, noise)
-        return terms, tape.gradient(terms[0], self._weights)
+    def shown(self):
+        """What `Native.as_keras` returns."""
+        found, weights, moments = iter(self._optimizer.first_moments), {}, []
+        for name, network in self.networks.items():
+            weights[name] = network.arrays()
+            moments += network.in_keras_order([next(found) for _ in network.weights])
+        return weights, {"model": moments}
 
     def _noise_shape(self, batch):
         return batch, self.case.latent_dim

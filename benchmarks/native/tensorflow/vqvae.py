@@ -15,9 +15,8 @@ class VQVAE(VAE):
         super().__init__(case, weights)
         self._grid = plan.networks(case)["decoder"].input_shape[:2]
         self._book = plan.Codebook(case)
-        self._codes, self._sums, self._counts, self._idle = (
-            tf.Variable(array, trainable=False)
-            for array in (self._book.codes, self._book.sums, self._book.counts, self._book.idle)
+        self._codes, self._counts, self._sums, self._idle = (
+            tf.Variable(getattr(self._book, name), trainable=False) for name in plan.Codebook.names
         )
 
     def step(self, x):
@@ -35,10 +34,10 @@ class VQVAE(VAE):
         q = tf.reshape(tf.gather(self._codes, codes[0]), (count, *self._grid, self._book.dim))
         return self.networks["decoder"](q, False)
 
-    def _loss_and_gradients(self, x, _):
-        with tf.GradientTape() as tape:
-            terms, _, _ = self._quantized(x)
-        return terms, tape.gradient(terms[0], self._weights)
+    def shown(self):
+        weights, moments = super().shown()
+        book = (self._codes, self._counts, self._sums, self._idle)
+        return weights | {"codebook": [part.numpy() for part in book]}, moments
 
     def _quantized(self, x):
         """The terms, the encoder's vectors `(places, dim)`, and the indices of their codes."""

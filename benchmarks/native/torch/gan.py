@@ -124,16 +124,3 @@ class Gan(Trainer):
 
     def generate(self, count):
         return self.generator(self.noise(count))
-
-    def gradients(self, batch, draws):
-        draws = [torch.from_numpy(draw).to(self.device) for draw in draws]
-        (*earlier, last), noise = plan.steps_of(draws, self.penalties)
-        real = self.to_device(batch)
-        for of_a_step in earlier:  # what they move, the last one meets
-            self.discriminator_loss(real, *of_a_step)
-        return {
-            "discriminator": self.gradients_of(
-                self.discriminator_loss, [real, *last], self.discriminator
-            ),
-            "generator": self.gradients_of(self.generator_loss, [real, noise], self.generator),
-        }

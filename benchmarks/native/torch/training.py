@@ -6,7 +6,7 @@ import torch
 from .. import plan
 from .networks import build
 from .optimizers import FusedAdam, TracedAdam
-from .weights import trained
+from .weights import keras_weights, trained
 
 MODES = ("eager", "compiled_modules", "compiled_step")
 
@@ -21,7 +21,15 @@ class Trainer:
         mode: One of `MODES`.
         weights: `{network: [float32 array, ...]}` as Keras has them; fresh ones where `None`.
         steps_per_call: Train steps that one `call` takes.
+
+    Attributes:
+        of_modules: Options of inductor, on a CPU, where it compiles the networks.
+        of_steps: Those where it compiles the whole step.
     """
+
+    of_modules = {}
+    # Kernels called from C++ and not from Python: 0.7 of the time on `gan_ring`, 1.0 elsewhere.
+    of_steps = {"cpp_wrapper": True}
 
     def __init__(self, case, mode, weights, steps_per_call=1):
         if mode not in MODES:
@@ -42,9 +50,11 @@ class Trainer:
                 for name, network in plan.networks(case).items()
             }
         ).to(self.device)
+        self.optimizers = {}
         if mode == "compiled_modules":
+            options = self.of_modules if self.device.type == "cpu" else {}
             for network in self.networks.values():
-                network.compile()
+                network.compile(options=options or None)
         self.generate = self.whole(self.generate)
 
     def whole(self, function):
@@ -55,14 +65,14 @@ class Trainer:
         torch._dynamo.config.trace_autograd_ops = True
         if self.device.type == "cuda":
             return torch.compile(function, fullgraph=True, dynamic=False, mode="reduce-overhead")
-        # Kernels called from C++ and not from Python: 0.7 of the time on `gan_ring`, 1.0 elsewhere.
-        options = {"cpp_wrapper": True}
-        return torch.compile(function, fullgraph=True, dynamic=False, options=options)
+        return torch.compile(function, fullgraph=True, dynamic=False, options=self.of_steps)
 
     def adam(self, player, network):
         """The mode's optimizer of a player's network."""
         adam = TracedAdam if self.mode == "compiled_step" else FusedAdam
-        return adam(network.parameters(), *plan.adam(self.case, player))
+        optimizer = adam(network.parameters(), *plan.adam(self.case, player))
+        self.optimizers[player] = optimizer
+        return optimizer
 
     def noise(self, count):
         """Standard normal `(count, latent_dim)`."""
@@ -106,25 +116,18 @@ class Trainer:
             self.terms = self.step(x[indices])
         self.wait()
 
-    def gradients_of(self, loss_function, arguments, *networks):
-        """A loss and its gradients with respect to networks, in Keras' layout.
+    def as_keras(self):
+        weights = {
+            name: [weight.to_keras(weight.tensor) for weight in keras_weights(network)]
+            for name, network in self.networks.items()
+        }
+        return weights, {player: list(self.moments_of(player)) for player in self.optimizers}
 
-        Args:
-            loss_function: Function of `arguments` that returns a scalar.
-            arguments: Tensors.
-            *networks: What `build` made.
-
-        Returns:
-            `(loss, [NumPy array, ...])`, in the order of Keras' trainable variables.
-        """
-        weights = [weight for network in networks for weight in trained(network)]
-        parameters = [weight.tensor for weight in weights]
-
-        def differentiate(*tensors):
-            loss = loss_function(*tensors)
-            return loss.detach(), torch.autograd.grad(loss, parameters)
-
-        torch.compiler.reset()  # Dynamo gives up on a function compiled eight times a process
-        loss, gradients = self.whole(differentiate)(*arguments)
-        arrays = [weight.to_keras(g) for weight, g in zip(weights, gradients, strict=True)]
-        return loss.item(), arrays
+    def moments_of(self, player):
+        """Yields Adam's first moments in the order of the player's Keras trainable variables."""
+        optimizer = self.optimizers[player]
+        found = zip(optimizer.parameters, optimizer.first_moments, strict=True)
+        moments = {id(parameter): moment for parameter, moment in found}
+        for name, network in self.networks.items():
+            if player in ("model", name):
+                yield from (w.to_keras(moments[id(w.tensor)]) for w in trained(network))

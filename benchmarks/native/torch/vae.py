@@ -41,11 +41,3 @@ class Vae(Trainer):
 
     def generate(self, count):
         return torch.sigmoid(self.decoder(self.noise(count)))
-
-    def gradients(self, batch, draws):
-        tensors = [self.to_device(batch), torch.from_numpy(*draws).to(self.device)]
-        return {
-            "model": self.gradients_of(
-                lambda x, noise: self.losses_of(x, noise)[0], tensors, self.encoder, self.decoder
-            )
-        }

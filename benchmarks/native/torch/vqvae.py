@@ -16,9 +16,8 @@ class VqVae(Trainer):
         self.grid = plan.networks(case)["decoder"].input_shape[:2]
         super().__init__(case, mode, weights, steps_per_call)
         self.encoder, self.decoder = self.networks["encoder"], self.networks["decoder"]
-        first = (self.book.codes, self.book.sums, self.book.counts, self.book.idle)
-        self.codes, self.sums, self.counts, self.idle = (
-            torch.tensor(array, device=self.device) for array in first
+        self.codes, self.counts, self.sums, self.idle = (
+            torch.tensor(getattr(self.book, name), device=self.device) for name in self.book.names
         )
         self.optimizer = self.adam("model", self.networks)
         self.step = self.whole(self.step)
@@ -75,12 +74,7 @@ class VqVae(Trainer):
         q = self.codes[codes].reshape(count, *self.grid, self.book.dim)
         return self.decoder(q.permute(0, 3, 1, 2))
 
-    def gradients(self, batch, draws):
-        return {
-            "model": self.gradients_of(
-                lambda x: self.quantized(x)[0][0],
-                [self.to_device(batch)],
-                self.encoder,
-                self.decoder,
-            )
-        }
+    def as_keras(self):
+        weights, moments = super().as_keras()
+        book = [getattr(self, name).cpu().numpy().copy() for name in self.book.names]
+        return weights | {"codebook": book}, moments
