@@ -1,7 +1,8 @@
 """What the names in a config's `[evaluate]` mean: each a function of a trained model and its data.
 
 Every result has the floor it must beat, or the ceiling it cannot pass, beside it. Numbers that
-compare features carry the name of the classifier whose features they are.
+compare features carry the name of the classifier whose features they are. What each metric's
+results will be called is known before anything is trained.
 """
 
 import functools
@@ -15,6 +16,9 @@ BATCH = 500  # images at a time
 LEAST_SHOWN = 75_000  # images a classifier is shown: small sets are passed more often
 MOST_NUMBERS = 2**26  # pixels of training images held at once: 256 MB
 POOL = 10_000  # digits that stacks without a model are drawn from
+CLASS = "#"  # in the name of a result: the number of a class, from 0
+FIDELITY = ("precision", "recall", "density", "coverage")
+CONTENDERS = ("", "_of_gaussian", "_of_held_out")  # the samples, and what stands beside them
 
 
 class Judges:
@@ -34,7 +38,9 @@ class Judges:
 
         train = self.data.train
         images, labels = _labelled(train)
-        classifier = metrics.Classifier(train.shape, train.num_classes, name=_named(train, "cnn"))
+        classifier = metrics.Classifier(
+            train.shape, train.num_classes, name=_named(train.name, "cnn")
+        )
         epochs = max(5, LEAST_SHOWN // len(images))
         return classifier.fit(images, labels, epochs=epochs)
 
@@ -46,7 +52,7 @@ class Judges:
         parts = self.data.train.modes
         train = self.data.train if parts is None else parts.judging
         images, labels = _labelled(train)
-        name = _named(train, "judge")
+        name = _named(train.name, "judge")
         judge = metrics.RejectingClassifier(train.shape, train.num_classes, name=name)
         return judge.fit(images, labels)
 
@@ -490,11 +496,29 @@ def class_shares(trial):
 
 
 @dataclass(frozen=True)
+class Outline:
+    """What a config says of a model and its data, while neither is there.
+
+    Args:
+        source: name of the data, as of a `keras_gen.data.Dataset`.
+        kind: of its examples: "images", "pairs", "signals" or "vectors".
+        terms: of the model's loss.
+        one_code: whether a code has one size, so that as many principal components stand beside it.
+    """
+
+    source: str
+    kind: str
+    terms: tuple
+    one_code: bool
+
+
+@dataclass(frozen=True)
 class Metric:
     """What one name in `[evaluate]` stands for.
 
     Args:
         measure: `Trial` -> `{result: number}`.
+        names: `Outline` -> the results' names, `CLASS` standing for the number of a class.
         needs: the network that a family must have, or None.
         of: of "images", "pairs" of them, "signals" and "vectors" those it is for; none for all.
         sources: the sources it is for; none for all.
@@ -502,32 +526,108 @@ class Metric:
     """
 
     measure: Callable
+    names: Callable
     needs: str | None = None
     of: tuple = ()
     sources: tuple = ()
     of_binary_pixels: bool = False
 
 
+def names(metrics, outline):
+    """What the results of some metrics will be called.
+
+    Args:
+        metrics: names of `METRICS`.
+        outline: the `Outline` of what will be judged.
+
+    Returns:
+        A list of names; `CLASS` in one stands for the number of a class.
+    """
+    return [name for metric in metrics for name in METRICS[metric].names(outline)]
+
+
+def is_named(result, names):
+    """Whether a result is among `names`, as the function of that name gives them."""
+    return re.sub(r"(_share_of_)\d+", rf"\1{CLASS}", result) in names
+
+
+def _each(scores, suffixes=CONTENDERS, prefix=""):
+    return [f"{prefix}{score}{suffix}" for suffix in suffixes for score in scores]
+
+
+def _names_of_rebuilding(outline):
+    return _each(["reconstruction_error"], ["", "_of_pca"] if outline.one_code else [""])
+
+
+def _names_of_fidelity(outline):
+    prefix = "" if outline.kind == "vectors" else f"{_named(outline.source, 'cnn')}_"
+    return _each(FIDELITY, prefix=prefix)
+
+
+def _names_of_judging(outline):
+    scores = _each(["accepted", f"share_of_{CLASS}", *FIDELITY])
+    return [f"{_named(outline.source, 'judge')}_{name}" for name in ("accuracy", *scores)]
+
+
+def _names_of_shares(outline):
+    return _each(["accuracy", f"share_of_{CLASS}"], [""], f"{_named(outline.source, 'cnn')}_")
+
+
+def _names_of_stacks(outline):
+    scores = ("accepted", "modes", "reverse_kl", "precision", "recall", "distance", "covers")
+    floors = ("_of_gaussian", "_of_independent_pixels", "_of_ten_images", "_of_held_out")
+    each = _each(scores, ["", *floors])
+    return [f"{_named(outline.source, 'judge')}_{name}" for name in ("accuracy", *each)]
+
+
 METRICS = {
-    "loss": Metric(loss),
-    "reconstruction_error": Metric(reconstruction_error, needs="encoder"),
-    "independent_pixels_nll": Metric(independent_pixels_nll, of=("images",)),
-    "mixtures_nll": Metric(mixtures_nll, of=("images",)),
-    "elbo": Metric(elbo, of=("images",), of_binary_pixels=True),
-    "log_likelihood": Metric(log_likelihood, of=("images",), of_binary_pixels=True),
-    "precision_recall": Metric(precision_recall, of=("images", "vectors")),
-    "accepted": Metric(accepted, of=("images",)),
-    "class_shares": Metric(class_shares, of=("images",)),
-    "mode_coverage": Metric(mode_coverage, sources=("ring", "grid")),
-    "stacked_mode_coverage": Metric(stacked_mode_coverage, sources=("stacked_digits",)),
-    "stylized_facts": Metric(stylized_facts, of=("signals",)),
-    "translation_error": Metric(translation_error, of=("pairs",)),
+    "loss": Metric(loss, lambda outline: [f"test_{term}" for term in outline.terms]),
+    "reconstruction_error": Metric(reconstruction_error, _names_of_rebuilding, needs="encoder"),
+    "independent_pixels_nll": Metric(
+        independent_pixels_nll, lambda _: ["independent_pixels_nll"], of=("images",)
+    ),
+    "mixtures_nll": Metric(
+        mixtures_nll, lambda _: ["bernoulli_mixture_nll", "gaussian_mixture_nll"], of=("images",)
+    ),
+    "elbo": Metric(elbo, lambda _: ["negative_elbo"], of=("images",), of_binary_pixels=True),
+    "log_likelihood": Metric(
+        log_likelihood,
+        lambda _: ["negative_log_likelihood"],
+        of=("images",),
+        of_binary_pixels=True,
+    ),
+    "precision_recall": Metric(precision_recall, _names_of_fidelity, of=("images", "vectors")),
+    "accepted": Metric(accepted, _names_of_judging, of=("images",)),
+    "class_shares": Metric(class_shares, _names_of_shares, of=("images",)),
+    "mode_coverage": Metric(
+        mode_coverage,
+        lambda _: _each(["modes", "high_quality", "reverse_kl"]),
+        sources=("ring", "grid"),
+    ),
+    "stacked_mode_coverage": Metric(
+        stacked_mode_coverage, _names_of_stacks, sources=("stacked_digits",)
+    ),
+    "stylized_facts": Metric(
+        stylized_facts,
+        lambda _: _each(
+            ["excess_kurtosis", "autocorrelation", "volatility_clustering"],
+            ["", "_of_train", "_of_test", "_of_gaussian"],
+        ),
+        of=("signals",),
+    ),
+    "translation_error": Metric(
+        translation_error,
+        lambda _: _each(
+            ["translation_error"], ["", "_of_identity", "_of_mean_shift", "_of_nearest"]
+        ),
+        of=("pairs",),
+    ),
 }
 
 
-def _named(data, what):
-    """`"fashion_mnist_cnn"`: what a classifier is called that was trained on `data`."""
-    return re.sub(r"\W+", "_", f"{data.name}_{what}")
+def _named(source, what):
+    """`"fashion_mnist_cnn"`: what a classifier is called that was trained on the data of a name."""
+    return re.sub(r"\W+", "_", f"{source}_{what}")
 
 
 def as_array(tensor):

@@ -2,13 +2,18 @@
 
 from types import SimpleNamespace
 
+import families
 import keras
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
 import keras_gen
-from keras_gen import data, evaluation, metrics
+from keras_gen import data, evaluation, metrics, models
+from keras_gen.config import signatures
+from keras_gen.data import dataset
+from keras_gen.data.sources.gaussians import Gaussians
+from keras_gen.data.sources.stacked_digits import Parts
 
 
 def digits(value_range=(0.0, 1.0)):
@@ -346,3 +351,125 @@ def test_a_perfect_translation_has_no_error_and_what_is_out_of_range_is_clipped(
     shown = iter([truth])
     perfect = SimpleNamespace(translate=lambda x: np.where((y := next(shown)) == 1.0, 7.0, y))
     assert evaluation.evaluate(perfect, splits, ["translation_error"])["translation_error"] == 0.0
+
+
+# -- What results will be called is known before anything is trained -------------------------------
+
+TERMS = ("loss", "kl")  # of the stand-in below
+
+
+class StandIn:
+    """A trained model and the classifiers of its data, all of which answer with noise."""
+
+    latent_dim, binarize, name, classes = 2, True, "toys_judge", 3
+
+    def __init__(self, like):
+        self.like = like
+        self.random = np.random.default_rng(0)
+
+    def evaluate(self, batches, **_):
+        return dict.fromkeys(TERMS, 1.0)
+
+    def __call__(self, images):
+        return images
+
+    def sample(self, count, seed=None):
+        return self.random.random((count, *self.like.shape)).astype("float32")
+
+    def translate(self, inputs):
+        return 1.0 - inputs
+
+    def log_likelihood(self, pixels, samples, *, labels, seed):
+        return np.zeros(len(pixels))
+
+    def features(self, images):
+        return np.reshape(images, (len(images), -1))
+
+    def classify(self, images):
+        return self.random.integers(0, self.classes, len(images))
+
+    def predict_proba(self, images):
+        return self.random.random((len(images), self.classes))
+
+    def accuracy(self, images, labels):
+        return 1.0
+
+
+def toys(kind, **what):
+    """As many random examples as a mixture of a hundred needs, loaded as "toys"."""
+    shape = {"images": (6, 6, 1), "pairs": (6, 6, 2), "signals": (12, 1), "vectors": (2,)}[kind]
+    values = np.random.default_rng(1).random((120, *shape), "float32")
+    real = kind in ("signals", "vectors")
+    return data.Dataset(
+        "toys",
+        "train",
+        dataset.ArrayPixels(values, None if real else (0, 1)),
+        None if real else (0.0, 1.0),
+        labels=np.arange(120, dtype="int32") % 3,
+        num_classes=3,
+        **what,
+    )
+
+
+def toys_for(metric):
+    """`(kind, toys)` of a kind that a metric is for."""
+    if metric == "stacked_mode_coverage":
+        return "images", toys("images", modes=Parts(*[toys("images")] * 3))
+    if metric == "mode_coverage":
+        return "vectors", toys("vectors", modes=Gaussians(np.eye(2), 0.1))
+    kind = (evaluation.METRICS[metric].of or ("images",))[0]
+    return kind, toys(kind, **({"input_channels": 1} if kind == "pairs" else {}))
+
+
+@pytest.mark.parametrize("metric", evaluation.METRICS)
+def test_a_metric_gives_what_it_says_that_it_gives(metric, monkeypatch):
+    kind, toy = toys_for(metric)
+    model = StandIn(toy)
+    judges = SimpleNamespace(data=None, judge=model, classifier=model)
+    if metric in ("precision_recall", "class_shares"):
+        monkeypatch.setattr(StandIn, "name", "toys_cnn")
+    splits = SimpleNamespace(train=toy, test=toy)
+    results = evaluation.evaluate(model, splits, [metric], samples=8, judges=judges)
+    outline = evaluation.Outline(source="toys", kind=kind, terms=TERMS, one_code=True)
+    declared = evaluation.names([metric], outline)
+    assert len(set(declared)) == len(declared)
+    assert all(evaluation.is_named(result, declared) for result in results)
+    # And nothing else: with the classes there are, as many as there are results.
+    classes = [str(i) for i in range(3)]
+    each = {name.replace(evaluation.CLASS, i) for name in declared for i in classes}
+    assert each == set(results)
+
+
+def test_vectors_have_no_classifier_and_codes_of_several_layers_no_principal_components():
+    toy = toys("vectors")
+    model = StandIn(toy)
+    model.latent_dim = None
+    splits = SimpleNamespace(train=toy, test=toy)
+    names = ["precision_recall", "reconstruction_error"]
+    results = evaluation.evaluate(model, splits, names, samples=8)
+    outline = evaluation.Outline(source="toys", kind="vectors", terms=TERMS, one_code=False)
+    assert sorted(evaluation.names(names, outline)) == sorted(results)
+
+
+@pytest.mark.parametrize("family", models.FAMILIES)
+def test_the_terms_read_as_text_are_those_of_the_class(family):
+    terms = signatures.families()[family].terms
+    declared = models.FAMILIES[family].terms
+    assert terms[: len(declared)] == declared
+
+
+# One of each family and option whose networks are quick to build; tests/conformance.py builds all.
+QUICK = (
+    *("autoencoder", "vae", "iwae", "vae_gan", "beta_tcvae", "wae", "vqvae_ema", "vqvae_loss"),
+    *("factor_vae", "info_vae", "adversarial_autoencoder", "rae_l2", "rae_spectral"),
+    *("cgan_hinge_two_steps", "dragan_clipped_smoothed_augmented", "infogan", "began"),
+)
+
+
+@pytest.mark.parity  # the same on all backends
+@pytest.mark.parametrize("case", families.named(*QUICK), ids=lambda case: case.name)
+def test_the_terms_of_a_config_are_those_of_its_model(case):
+    model = case.build()
+    family = next(name for name, class_ in models.FAMILIES.items() if class_ is type(model))
+    options = {name: getattr(model, name) for name in signatures.families()[family].options}
+    assert sorted(signatures.terms_of(family, options)) == sorted(model.terms)

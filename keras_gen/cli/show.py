@@ -20,18 +20,39 @@ def entry(recipe):
         "family": config.model.family,
         "data": config.data.source,
         "conditional": schema.options_of(config).get("num_classes") is not None,
-        "reached": {name: b.reached for name, b in config.expect.items() if b.reached is not None},
+        "reached": config.expect.reached,
+        "seeds": config.expect.seeds or [],
+        "command": config.expect.command,
+        "unmeasured": config.expect.unmeasured,
+        "cost": None if config.cost is None else config.cost.model_dump(exclude_none=True),
     }
 
 
 def zoo(recipes):
     """Prints the zoo."""
-    table = _table("name", "family", "data", "reached")
+    table = _table("name", "family", "data", "minutes", "seeds", "reached")
     for recipe in recipes:
         about = entry(recipe)
         family = f"{about['family']}, by class" if about["conditional"] else about["family"]
-        table.add_row(about["name"], family, about["data"], terms(about["reached"]) or "-")
+        told = f"not measured: {about['unmeasured']}" if about["unmeasured"] else "-"
+        table.add_row(
+            about["name"],
+            family,
+            about["data"],
+            _minutes(about["cost"] or {}),
+            str(len(about["seeds"]) or "-"),
+            terms(about["reached"]) or told,
+        )
     _print(table)
+
+
+def _minutes(cost):
+    """`"0.3 jax, 0.6 torch; 1 thread"`."""
+    each = ", ".join(f"{minutes:g} {name}" for name, minutes in cost.get("minutes", {}).items())
+    if not each:
+        return "not measured"
+    threads = cost.get("threads")
+    return each if threads is None else f"{each}; {threads} thread{'s' * (threads > 1)}"
 
 
 def results(numbers, title):

@@ -182,20 +182,20 @@ def compare(recipe, run):
     """Evaluates a run that has ended, and holds `[expect]` of its recipe against the results.
 
     Args:
-        recipe: a `Recipe` with an `[expect]`.
+        recipe: a `Recipe` whose `[expect]` has bounds.
         run: the `Run` it ended in.
 
     Returns:
         A list of `Verdict`, one a bound.
 
     Raises:
-        ConfigError: a result that is expected is not measured.
+        ConfigError: a result that is expected is not measured: a class that the data have not.
     """
     judges = evaluation.Judges(build.load_data(recipe))
     results = _measure(recipe, run.folder, run.model, judges)
     return [
         verdict
-        for name, bound in recipe.config.expect.items()
+        for name, bound in recipe.config.expect.bounds.items()
         for verdict in _verdicts(recipe, name, bound, results)
     ]
 

@@ -14,6 +14,9 @@ PACKAGE = Path(__file__).parent.parent
 ZOOS = (PACKAGE / "zoo_configs", PACKAGE.parent / "zoo_configs")
 
 RUNS = Path("runs")  # where runs are written and looked for
+# Overrides of these change what is measured, or what its results are called: dcgan_fashion_mnist on
+# pictures of one's own is not what its [expect] is of.
+OF_RESULTS = ("data.", "model.", "evaluate.")
 EXPORT_FORMATS = ("keras", "onnx", "tf_saved_model", "litert", "openvino", "torch")
 
 
@@ -57,13 +60,15 @@ def read(config, overrides=()):
         overrides: texts such as `"train.epochs=3"`.
 
     Returns:
-        A `Recipe`.
+        A `Recipe`. What its `[expect]` names is held against what its `[evaluate]` measures, unless
+        an override changed that, or the config is a run's copy, which may hold such overrides.
 
     Raises:
         ConfigError: there is no such file, it is no TOML, or a field is not what it should be.
     """
+    its_own = True  # whether [expect] is of what the rest says, as it was written
     if isinstance(config, Recipe):
-        config, name, text = config.tables, config.name, config.text
+        config, name, text, its_own = config.tables, config.name, config.text, False
     elif isinstance(config, dict):
         name, text = str(config.get("model", {}).get("family", "config")), to_toml(config)
     else:
@@ -71,15 +76,18 @@ def read(config, overrides=()):
         name, text = path.stem, _read_text(path)
         config = _parse(path, text)
         if name == "config":  # of a run folder
-            name = path.resolve().parent.name
+            name, its_own = path.resolve().parent.name, False
     place = f"{name}: "
     if overrides:
         config = _overridden(config, overrides, place)
         text = to_toml(config)
     try:
-        return Recipe(name, text, config, schema.checked(config))
+        checked = schema.checked(config)
+        if its_own and not any(override.startswith(OF_RESULTS) for override in overrides):
+            schema.check_names(checked)
     except ConfigError as error:
         raise ConfigError(f"{place}{_blamed(str(error), overrides)}") from None
+    return Recipe(name, text, config, checked)
 
 
 def find(config):
@@ -170,19 +178,28 @@ def find_run(run):
 
 
 def check_expectations(recipe):
-    """Checks that a recipe says what to expect.
+    """Checks that a recipe says what to expect, of results that it measures.
 
     Args:
         recipe: a `Recipe`.
 
     Raises:
-        ConfigError: it has no `[expect]`.
+        ConfigError: it has no bound in `[expect]`, or one of a result that is not measured.
     """
-    if not recipe.config.expect:
+    expect = recipe.config.expect
+    if expect.unmeasured is not None:
+        raise ConfigError(
+            f"{recipe.name}: nothing to verify, nothing was measured: {expect.unmeasured}"
+        )
+    if not expect.bounds:
         raise ConfigError(
             f"{recipe.name}: has no [expect], so there is nothing to verify; train and evaluate "
             "it, then write what was reached, for example test_loss = { at_most = 20.0 }"
         )
+    try:
+        schema.check_names(recipe.config)
+    except ConfigError as error:
+        raise ConfigError(f"{recipe.name}: {error}") from None
 
 
 def to_toml(tables):

@@ -1,5 +1,7 @@
 """The shape of a config: its sections, the type and range of every key, and what must agree."""
 
+import shlex
+import statistics
 import typing
 from typing import Any, Literal
 
@@ -29,6 +31,7 @@ OUTPUT_RANGES = {"sigmoid": RANGES[0], "tanh": RANGES[1]}
 IMAGE_SOCKETS = ("decoder", "generator", "inverse_generator")  # whose output is an image
 
 Share = typing.Annotated[float, Field(ge=0, lt=1)]
+Sentence = typing.Annotated[str, Field(min_length=1)]
 Side = PositiveInt | typing.Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 
 
@@ -218,15 +221,59 @@ class Evaluate(Section):
     seed: NonNegativeInt = 0
 
 
+BACKENDS = ("jax", "tensorflow", "torch")
+SEED = "SEED"  # in a command: one seed after the other
+
+
 class Bound(Section):
-    """`[expect]`: a bound of one result, a number or another result's name; what was reached."""
+    """A bound of one result, a number or another result's name; what was reached, seed by seed."""
 
     at_most: FiniteFloat | str | None = None
     at_least: FiniteFloat | str | None = None
-    reached: FiniteFloat | None = None
-    backend: Literal["jax", "tensorflow", "torch"] | None = None
-    minutes: PositiveFloat | None = None
-    command: str | None = None
+    reached: FiniteFloat | list[FiniteFloat] | None = None
+
+    @property
+    def numbers(self):
+        """What was reached: a number a seed, or one that no seed moves; none where nobody says."""
+        if self.reached is None:
+            return []
+        return self.reached if isinstance(self.reached, list) else [self.reached]
+
+
+class Expect(Section):
+    """`[expect]`: a `Bound` a result, and the command that reached it with each of `seeds`; or why
+    nothing was measured."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Bound]
+
+    unmeasured: Sentence | None = None
+    command: Sentence | None = None
+    seeds: typing.Annotated[list[NonNegativeInt], Field(min_length=1)] | None = None
+
+    @property
+    def bounds(self):
+        """`{result: Bound}`."""
+        return self.__pydantic_extra__
+
+    @property
+    def reached(self):
+        """`{result: its mean over the seeds}`, of those that were measured."""
+        return {
+            name: statistics.fmean(bound.numbers)
+            for name, bound in self.bounds.items()
+            if bound.numbers
+        }
+
+
+class Cost(Section):
+    """`[cost]`: minutes that a run took on each backend, and on how many threads, beside what; or
+    why nobody knows."""
+
+    unmeasured: Sentence | None = None
+    minutes: dict[Literal[BACKENDS], PositiveFloat] = {}
+    threads: PositiveInt | None = None
+    beside: Sentence | None = None  # what else the machine did
 
 
 class Config(Section):
@@ -236,7 +283,8 @@ class Config(Section):
     model: Any
     train: Train
     evaluate: Evaluate = Evaluate()
-    expect: dict[str, Bound] = {}
+    expect: Expect = Expect()
+    cost: Cost | None = None
 
 
 def checked(tables):
@@ -262,8 +310,35 @@ def checked(tables):
     _check_ranges(config)
     _check_training(config)
     _check_evaluation(config)
-    _check_bounds(config.expect)
+    _check_expect(config.expect)
+    _check_cost(config.cost)
     return config
+
+
+def check_names(config):
+    """Checks that what a config expects is what its `[evaluate]` measures.
+
+    Args:
+        config: a checked `Config`.
+
+    Raises:
+        ConfigError: `[expect]` names a result that no metric of `[evaluate]` gives for this family
+            and these data.
+    """
+    outline = evaluation.Outline(
+        source=config.data.source,
+        kind=config.data.kind,
+        terms=signatures.terms_of(config.model.family, options_of(config)),
+        one_code="latent_dims" not in options_of(config),
+    )
+    known = evaluation.names(config.evaluate.metrics, outline)
+    for name, bound in config.expect.bounds.items():
+        for result in (name, bound.at_most, bound.at_least):
+            if isinstance(result, str) and not evaluation.is_named(result, known):
+                raise ConfigError(
+                    f"expect.{name}: nothing that [evaluate] measures here is called "
+                    f"{result!r}{did_you_mean(result, known)}"
+                )
 
 
 def sockets_of(config):
@@ -495,10 +570,55 @@ def _check_evaluation(config):
             raise ConfigError(f"evaluate.metrics: {name!r} needs pixels in [0, 1]")
 
 
-def _check_bounds(bounds):
-    for name, bound in bounds.items():
+def _check_expect(expect):
+    for name, bound in expect.bounds.items():
         if bound.at_most is None and bound.at_least is None:
             raise ConfigError(f"expect.{name}: expected at_most or at_least, got neither")
+    if expect.unmeasured is not None:
+        others = [*expect.bounds, *(name for name in ("command", "seeds") if getattr(expect, name))]
+        if others:
+            raise ConfigError(
+                f"expect.unmeasured: says that nothing was measured, and expect.{others[0]} what "
+                "was; leave one of them out"
+            )
+    if expect.command is not None:
+        _check_command(expect)
+    for name, bound in expect.bounds.items():
+        if not isinstance(bound.reached, list):
+            continue
+        if expect.seeds is None or len(bound.reached) != len(expect.seeds):
+            raise ConfigError(
+                f"expect.{name}.reached: expected a number for each of expect.seeds = "
+                f"{expect.seeds}, got {len(bound.reached)}"
+            )
+
+
+def _check_command(expect):
+    """The command can be typed: programs of ours, a backend that there is, and its seeds."""
+    for part in expect.command.split("&&"):
+        words = shlex.split(part)
+        if words[:1] != ["keras-gen"] or len(words) < 3:
+            raise ConfigError(
+                f"expect.command: expected keras-gen train, evaluate or verify and what it takes, "
+                f"joined by && where there are more, got {part.strip()!r}"
+            )
+        look_up("expect.command", words[1], ("train", "evaluate", "verify"))
+        if "--backend" in words[:-1]:
+            look_up("expect.command: --backend", words[words.index("--backend") + 1], BACKENDS)
+    several = expect.seeds is not None and len(expect.seeds) > 1
+    if several != (f"train.seed={SEED}" in expect.command):
+        raise ConfigError(
+            f"expect.command: expected --set train.seed={SEED} where, and only where, expect.seeds "
+            f"has several, got {expect.command!r} and seeds = {expect.seeds}"
+        )
+
+
+def _check_cost(cost):
+    if cost is not None and (cost.unmeasured is None) == (not cost.minutes):
+        raise ConfigError(
+            "cost: expected either minutes, or unmeasured with the reason why nobody knows them, "
+            f"got {'both' if cost.minutes else 'neither'}"
+        )
 
 
 # -- How an error is told ---------------------------------------------------------------------
@@ -519,6 +639,7 @@ EXPECTED = {
     "greater_than_equal": "{ge} or more",
     "less_than": "less than {lt}",
     "value_error": "{error}",
+    "string_too_short": "a text",
     "too_short": "{min_length} entries or more",
     "too_long": "{max_length} entries or fewer",
 }
@@ -559,9 +680,9 @@ def _walk(tables, location):
 
 def _keys_at(schema, field):
     for key in field:
+        if key not in schema.model_fields:  # [expect]: any name, one shape
+            return list(Bound.model_fields)
         annotation = schema.model_fields[key].annotation
         options = [annotation, *typing.get_args(annotation)]
-        if typing.get_origin(annotation) is dict:  # [expect]: any name, one shape
-            return list(Bound.model_fields)
         schema = next(t for t in options if isinstance(t, type) and issubclass(t, BaseModel))
     return list(schema.model_fields)

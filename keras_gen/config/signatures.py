@@ -27,6 +27,18 @@ TYPES = {
 }
 SET_ELSEWHERE = ("name", "seed", "dtype")  # by the family's name and the section [train]
 
+# Terms that are logged only where an option asks for them, in whichever family has it.
+OPTIONAL_TERMS = {
+    "codebook": lambda options: options.get("update") == "loss",
+    "regularization": lambda options: options.get("regularizer"),
+    "categorical_information": lambda options: options.get("categories"),
+    "continuous_information": lambda options: options.get("continuous"),
+    "penalty": lambda options: options.get("penalty"),
+    "path_penalty": lambda options: options.get("path_length_weight"),
+    "path_length": lambda options: options.get("path_length_weight"),
+    "augmentation_p": lambda options: "ada" in str(options.get("augmentation")),
+}
+
 
 @dataclass(frozen=True)
 class Signature:
@@ -36,11 +48,13 @@ class Signature:
         sockets: names before the `*`: a family's networks.
         options: name -> (type, default or `REQUIRED`), after the `*`.
         players: names whose optimizers a family's own train step looks up; empty for one optimizer.
+        terms: of a family's loss, those that it logs whatever its options.
     """
 
     sockets: tuple
     options: dict
     players: tuple
+    terms: tuple
 
 
 @functools.cache
@@ -53,6 +67,20 @@ def families():
 def networks():
     """The signatures of `networks.BUILDERS`: name -> `Signature`."""
     return _read_registry("networks", "BUILDERS")
+
+
+def terms_of(family, options):
+    """The terms of a family's loss under some options: what its `terms` will be once it is built.
+
+    Args:
+        family: a name in `models.FAMILIES`.
+        options: `{name: value}`, of its constructor.
+
+    Returns:
+        A tuple of names, without an order.
+    """
+    optional = [term for term, wanted in OPTIONAL_TERMS.items() if wanted(options)]
+    return (*families()[family].terms, *optional)
 
 
 def _read_registry(room, table):
@@ -77,8 +105,9 @@ def _read_registry(room, table):
 def _read_signature(module, name):
     tree = _parse(PACKAGE.parent / Path(*module.split(".")).with_suffix(".py"))
     definition = next(node for node in tree.body if getattr(node, "name", None) == name)
-    function = definition
+    function, terms = definition, ()
     if isinstance(definition, ast.ClassDef):
+        terms = tuple(_terms_of(definition))
         methods = {node.name: node for node in definition.body if hasattr(node, "name")}
         function = methods["__init__"]
     arguments = function.args
@@ -88,7 +117,19 @@ def _read_signature(module, name):
         if argument.arg not in SET_ELSEWHERE
     }
     sockets = tuple(argument.arg for argument in arguments.args if argument.arg != "self")
-    return Signature(sockets, options, _players_of(definition))
+    return Signature(sockets, options, _players_of(definition), terms)
+
+
+def _terms_of(definition):
+    """What the class calls its `terms`, and what its constructor adds on any account."""
+    constructor = next(node for node in definition.body if getattr(node, "name", "") == "__init__")
+    for node in definition.body:
+        if isinstance(node, ast.Assign) and node.targets[0].id == "terms":
+            yield from ast.literal_eval(node.value)
+    for node in constructor.body:
+        call = getattr(node, "value", None)
+        if isinstance(call, ast.Call) and ast.unparse(call.func) == "self.add_term":
+            yield ast.literal_eval(call.args[0])
 
 
 def _type_of(annotation):
