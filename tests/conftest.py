@@ -34,10 +34,26 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    reason = None if _has_gpu() else "no GPU on this machine"
+    """Skips `gpu` tests where there is no GPU, unless the CPU stands in for it.
+
+    It does so for those marked `gpu(on_cpu=True)`; with `KERAS_GEN_TEST_DEVICE=cpu` in the
+    environment for all of them, and with `KERAS_GEN_TEST_DEVICE=gpu` for none: they fail.
+    """
+    wanted = os.environ.get("KERAS_GEN_TEST_DEVICE")
+    if wanted not in (None, "cpu", "gpu"):
+        raise pytest.UsageError(f"KERAS_GEN_TEST_DEVICE: expected cpu or gpu, got {wanted!r}")
+    if wanted or _has_gpu():
+        return
     for item in items:
-        if reason and item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        mark = item.get_closest_marker("gpu")
+        if mark and not mark.kwargs.get("on_cpu"):
+            item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
+
+
+@pytest.fixture(scope="session")
+def device():
+    """What tests marked `gpu` run on: "gpu", or "cpu" where it stands in for one."""
+    return "gpu" if _has_gpu() or os.environ.get("KERAS_GEN_TEST_DEVICE") == "gpu" else "cpu"
 
 
 def _compile_without_optimizing():

@@ -1,4 +1,4 @@
-"""An inner part that moved is told in one line; the ranges that it names are those that are tested."""
+"""An inner part that moved is told in one line, and the ranges that it names are tested ones."""
 
 import importlib
 import re
