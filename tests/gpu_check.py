@@ -8,6 +8,7 @@ plugin that writes each test's outcome down as it comes: what was stopped is not
 """
 
 import argparse
+import concurrent.futures
 import contextlib
 import importlib.util
 import json
@@ -58,8 +59,9 @@ IMPORTED = {
 }
 BACKENDS = ("torch", "jax")
 PLATFORMS = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014", "manylinux1")
-# Seconds; 360 in all, the probes and what ends a part included.
-TESTS_LIMIT, RACE_LIMIT, PROBE_LIMIT, GRACE = 110, 100, 30, 5
+# Seconds: of the probes, which run at the same time, of the tests on a backend, of the race, and
+# until what was told to stop is killed. In all at most six minutes.
+PROBE_LIMIT, TESTS_LIMIT, RACE_LIMIT, GRACE = 40, 105, 90, 5
 # Each family in both ways to run and in both kinds of precision once, and its CUDA graph.
 SELECTED = "float32-plain or mixed_bfloat16-jit or mixed_float16-plain or cuda_graph"
 PROBE = {
@@ -155,7 +157,7 @@ def check(options):
         "commit": commit(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "backends": {name: probed(name, options.device) for name in backends},
+        "backends": probed(backends, options.device),
     }
     ready = [name for name, part in document["backends"].items() if part["ok"]]
     with tempfile.TemporaryDirectory(prefix="keras_gen_gpu_check_") as scratch:
@@ -174,24 +176,20 @@ def check(options):
     return 0 if document["ok"] else FELL_SHORT
 
 
-def probed(backend, device):
-    """Version and device of a backend, as a process of its own sees them."""
-    settings = environment(backend, device)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-c", PROBE[backend]],
-            env=settings,
-            capture_output=True,
-            text=True,
-            timeout=PROBE_LIMIT,
-        )
-    except subprocess.TimeoutExpired:
-        return {"ok": False, "error": f"not imported within {PROBE_LIMIT} s"}
-    lines = done.stdout.split("\n")
-    if done.returncode or len(lines) < 3:
-        return {"ok": False, "error": last_line(done.stderr)}
-    version, found, name = lines[:3]
-    part = {"ok": found == device, "version": version, "device_name": name}
+def probed(backends, device):
+    """`{backend: its version and device}`, as processes of their own see them."""
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        parts = pool.map(lambda name: _probed(name, device), backends)
+        return dict(zip(backends, parts, strict=True))
+
+
+def _probed(backend, device):
+    command = [sys.executable, "-c", PROBE[backend]]
+    part, output = limited(command, environment(backend, device), PROBE_LIMIT)
+    if part.pop("code") or len(output) < 3:
+        return part | {"ok": False, "error": output[-1] if output else "no message"}
+    version, found, name = output[-3:]
+    part |= {"ok": found == device, "version": version, "device_name": name}
     if found != device:
         part["error"] = f"{backend} sees no {device} here: its device is {name}"
     tell(f"{backend} {version} on {name}")
@@ -205,7 +203,7 @@ def tested(backend, options, outcomes):
     command += ["-k", options.select] if options.select else []
     command += ["-n", str(options.workers), "--dist", "worksteal"] if options.workers > 1 else []
     settings = environment(backend, options.device) | {OUTCOMES: str(outcomes)}
-    part = limited(command, settings, TESTS_LIMIT)
+    part, _ = limited(command, settings, TESTS_LIMIT)
     rows = read_lines(outcomes)
     for outcome in ("passed", "failed", "skipped"):
         part[outcome] = sum(row["outcome"] == outcome for row in rows)
@@ -224,7 +222,8 @@ def raced(backends, options, folder):
     command = [sys.executable, "-m", "benchmarks", options.race, "--device", options.device]
     command += ["--backends", ",".join(backends), "--against", "native", "--repeats", "1"]
     command += ["--seconds", "0.5", "--loss-steps", "10", "--out", str(folder)]
-    part |= limited(command, environment(None, options.device), RACE_LIMIT)
+    told, _ = limited(command, environment(None, options.device), RACE_LIMIT)
+    part |= told
     kept = ("backend", "contestant", "mode", "step_ms", "start_seconds", "loss", "sample_ms")
     kept += ("gpu_peak_mb", "device_name", "versions", "error")
     for file in sorted(folder.glob("*.jsonl")):
@@ -236,7 +235,17 @@ def raced(backends, options, folder):
 
 
 def limited(command, settings, limit):
-    """Runs a command for as long as it may take: `{code, seconds, stopped, last words}`."""
+    """Runs a command for as long as it may take.
+
+    Args:
+        command: A list of words.
+        settings: Its environment.
+        limit: Seconds, after which it is interrupted, and killed `GRACE` seconds later.
+
+    Returns:
+        `(part, lines)`: a dict of its exit code and seconds, with its last words where it failed
+        or was stopped; and the lines that it printed.
+    """
     started, stopped = time.monotonic(), False
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
@@ -254,11 +263,11 @@ def limited(command, settings, limit):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         output.seek(0)
-        last_words = output.read().splitlines()[-15:]
+        lines = output.read().splitlines()
     part = {"code": process.returncode, "seconds": seconds_since(started), "limit": limit}
     if process.returncode or stopped:
-        part |= {"stopped": stopped, "last_words": last_words}
-    return part
+        part |= {"stopped": stopped, "last_words": lines[-15:]}
+    return part, lines
 
 
 def environment(backend, device):

@@ -1,5 +1,6 @@
 """`gpu_check.py` tells what failed, what was stopped and what is missing. It needs no backend."""
 
+import copy
 import json
 import os
 import subprocess
@@ -47,12 +48,12 @@ def test_each_outcome_is_written_down(tmp_path):
 def test_what_takes_too_long_is_stopped_and_its_last_words_are_kept(monkeypatch):
     monkeypatch.setattr(gpu_check, "GRACE", 0.2)
     deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    for preamble, words in (("", "KeyboardInterrupt"), (deaf, None)):
+    for preamble, words in (("", "KeyboardInterrupt"), (deaf, "begun")):
         code = f"{preamble}import time; print('begun', flush=True); time.sleep(60)"
-        part = gpu_check.limited([sys.executable, "-c", code], dict(os.environ), 0.5)
+        part, lines = gpu_check.limited([sys.executable, "-c", code], dict(os.environ), 0.5)
         assert part["stopped"] and part["code"] != 0 and part["seconds"] < 5
-        if words:
-            assert part["last_words"][0] == "begun" and words in part["last_words"][-1]
+        assert lines[0] == part["last_words"][0] == "begun"
+        assert words in lines[-1]
 
 
 def test_a_line_that_was_cut_off_ends_what_is_read(tmp_path):
@@ -65,8 +66,8 @@ def test_a_line_that_was_cut_off_ends_what_is_read(tmp_path):
 def test_nothing_that_did_not_run_is_called_good(tmp_path, monkeypatch, capsys):
     """No test selected, a device that is not there, a race without a row: each falls short."""
     monkeypatch.setattr(gpu_check, "missing", lambda backends: [])
-    seen = {"ok": True, "version": "1", "device_name": "cpu"}
-    monkeypatch.setattr(gpu_check, "probed", lambda *_: dict(seen))
+    seen = {"jax": {"ok": True, "version": "1", "device_name": "cpu"}}
+    monkeypatch.setattr(gpu_check, "probed", lambda *_: copy.deepcopy(seen))
 
     def done(code, rows, path):
         def limited(command, settings, limit):
@@ -76,7 +77,7 @@ def test_nothing_that_did_not_run_is_called_good(tmp_path, monkeypatch, capsys):
                 folder = Path(command[command.index("--out") + 1])
                 folder.mkdir()
                 (folder / "race.jsonl").write_text(path)
-            return {"code": code, "seconds": 0.1, "limit": limit}
+            return {"code": code, "seconds": 0.1, "limit": limit}, []
 
         monkeypatch.setattr(gpu_check, "limited", limited)
         verdict = gpu_check.main(["--device", "cpu", "--backends", "jax"])
@@ -91,7 +92,7 @@ def test_nothing_that_did_not_run_is_called_good(tmp_path, monkeypatch, capsys):
     assert not done(1, passed, row)["ok"]
     assert not done(0, passed, "")["ok"]
     assert not done(0, passed, row.replace('"step_ms": 1.0', '"error": "x"'))["ok"]
-    monkeypatch.setattr(gpu_check, "probed", lambda *_: seen | {"ok": False})
+    seen["jax"]["ok"] = False
     assert not done(0, passed, row)["ok"]
 
 
@@ -121,3 +122,20 @@ def test_a_wrong_word_is_refused(arguments, line, capsys):
 def test_what_is_carried_is_pinned():
     assert [pin.split("==")[0] for pin in gpu_check.pinned()] == list(gpu_check.CARRIED)
     assert set(gpu_check.CARRIED) <= set(gpu_check.IMPORTED.values())
+
+
+def test_all_of_it_takes_six_minutes_at_most():
+    of_a_backend = gpu_check.TESTS_LIMIT + gpu_check.GRACE
+    parts = [gpu_check.PROBE_LIMIT + gpu_check.GRACE, gpu_check.RACE_LIMIT + gpu_check.GRACE]
+    assert sum(parts) + len(gpu_check.BACKENDS) * of_a_backend <= 6 * 60
+
+
+def test_a_device_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setitem(gpu_check.PROBE, "jax", "print('0.1', 'cpu', 'a CPU', sep='\\n')")
+    (part,) = gpu_check.probed(["jax"], "gpu").values()
+    assert not part["ok"] and part["error"] == "jax sees no gpu here: its device is a CPU"
+    (part,) = gpu_check.probed(["jax"], "cpu").values()
+    assert part["ok"] and (part["version"], part["device_name"]) == ("0.1", "a CPU")
+    monkeypatch.setitem(gpu_check.PROBE, "jax", "raise OSError('no driver')")
+    (part,) = gpu_check.probed(["jax"], "gpu").values()
+    assert not part["ok"] and part["error"] == "OSError: no driver"
