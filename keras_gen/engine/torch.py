@@ -287,6 +287,10 @@ def compile_with_inductor(graph, inputs):
     # Without a shape environment, inductor does not look into its cache on disk.
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     inputs = [mode.from_tensor(tensor, static_shapes=True) for tensor in inputs]
+    # PyTorch 2.6 reads them off the graph, where they are of the mode that captured it.
+    places = (node for node in graph.graph.nodes if node.op == "placeholder")
+    for node, fake in zip(places, inputs, strict=True):
+        node.meta["val"] = fake
     on_cpu = all(tensor.device.type == "cpu" for tensor in inputs)
     options = {
         # Images stay `(batch, height, width, channels)` through the whole graph; left to itself,
