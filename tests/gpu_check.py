@@ -76,15 +76,15 @@ OUTCOMES = "KERAS_GEN_GPU_CHECK_OUTCOMES"
 def main(arguments=None):
     """Reads the arguments, runs what they name and gives its exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    commands = parser.add_subparsers(dest="command")
-    run_ = commands.add_parser("run", help="the check; without a command, too")
-    for each in (parser, run_):
-        each.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
-        each.add_argument("--backends", default=",".join(BACKENDS), help="torch, jax")
-        each.add_argument("--select", default=SELECTED, help="pytest's -k; empty for all")
-        each.add_argument("--race", default="vae_mlp", help="a case of benchmarks/")
-        each.add_argument("--workers", type=int, default=max(1, min(8, (os.cpu_count() or 1) // 2)))
-        each.add_argument("--out", type=Path, help="a file for the document, beside stdout")
+    parser.add_argument("--device", choices=("gpu", "cpu"), default="gpu")
+    parser.add_argument("--backends", default=",".join(BACKENDS), help="torch, jax")
+    parser.add_argument("--select", default=SELECTED, help="pytest's -k; empty for all")
+    parser.add_argument("--race", default="vae_mlp", help="a case of benchmarks/")
+    workers = max(1, min(8, (os.cpu_count() or 1) // 2))
+    parser.add_argument("--workers", type=int, default=workers, help="processes of tests")
+    parser.add_argument("--patience", type=float, default=1.0, help="times every limit")
+    parser.add_argument("--out", type=Path, help="a file for the document, beside stdout")
+    commands = parser.add_subparsers(dest="command", metavar="[wheels]")
     wheels_ = commands.add_parser("wheels", help="fetch the wheels that the machine there lacks")
     wheels_.add_argument("folder", type=Path)
     wheels_.add_argument("--python", default="3.12", help="of the machine there")
@@ -157,7 +157,7 @@ def check(options):
         "commit": commit(),
         "python": platform.python_version(),
         "cores": os.cpu_count(),
-        "backends": probed(backends, options.device),
+        "backends": probed(backends, options),
     }
     ready = [name for name, part in document["backends"].items() if part["ok"]]
     with tempfile.TemporaryDirectory(prefix="keras_gen_gpu_check_") as scratch:
@@ -176,16 +176,17 @@ def check(options):
     return 0 if document["ok"] else FELL_SHORT
 
 
-def probed(backends, device):
+def probed(backends, options):
     """`{backend: its version and device}`, as processes of their own see them."""
     with concurrent.futures.ThreadPoolExecutor() as pool:
-        parts = pool.map(lambda name: _probed(name, device), backends)
+        parts = pool.map(lambda name: _probed(name, options), backends)
         return dict(zip(backends, parts, strict=True))
 
 
-def _probed(backend, device):
+def _probed(backend, options):
+    device = options.device
     command = [sys.executable, "-c", PROBE[backend]]
-    part, output = limited(command, environment(backend, device), PROBE_LIMIT)
+    part, output = limited(command, environment(backend, device), PROBE_LIMIT * options.patience)
     if part.pop("code") or len(output) < 3:
         return part | {"ok": False, "error": output[-1] if output else "no message"}
     version, found, name = output[-3:]
@@ -203,7 +204,7 @@ def tested(backend, options, outcomes):
     command += ["-k", options.select] if options.select else []
     command += ["-n", str(options.workers), "--dist", "worksteal"] if options.workers > 1 else []
     settings = environment(backend, options.device) | {OUTCOMES: str(outcomes)}
-    part, _ = limited(command, settings, TESTS_LIMIT)
+    part, _ = limited(command, settings, TESTS_LIMIT * options.patience)
     rows = read_lines(outcomes)
     for outcome in ("passed", "failed", "skipped"):
         part[outcome] = sum(row["outcome"] == outcome for row in rows)
@@ -222,7 +223,8 @@ def raced(backends, options, folder):
     command = [sys.executable, "-m", "benchmarks", options.race, "--device", options.device]
     command += ["--backends", ",".join(backends), "--against", "native", "--repeats", "1"]
     command += ["--seconds", "0.5", "--loss-steps", "10", "--out", str(folder)]
-    told, _ = limited(command, environment(None, options.device), RACE_LIMIT)
+    limit = RACE_LIMIT * options.patience
+    told, _ = limited(command, environment(None, options.device), limit)
     part |= told
     kept = ("backend", "contestant", "mode", "step_ms", "start_seconds", "loss", "sample_ms")
     kept += ("gpu_peak_mb", "device_name", "versions", "error")

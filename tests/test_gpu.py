@@ -60,7 +60,8 @@ def test_a_family_trains_and_samples_on_the_device(case, policy, way, device):
     assert set(history) == set(model.terms)
     assert all(np.all(np.isfinite(numbers)) for numbers in history.values())
     for variable in (*model.variables, *model.optimizer.variables):
-        assert_lies_on(device, variable.value)
+        if "float" in variable.dtype:  # TensorFlow keeps whole numbers where it likes
+            assert_lies_on(device, variable.value)
     samples = case.sample(model, 4, seed=0)
     assert_lies_on(device, samples)
     assert samples.shape == (4, *x[..., case.input_channels :].shape[1:])

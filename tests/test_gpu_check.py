@@ -1,5 +1,6 @@
 """`gpu_check.py` tells what failed, what was stopped and what is missing. It needs no backend."""
 
+import argparse
 import copy
 import json
 import os
@@ -131,11 +132,13 @@ def test_all_of_it_takes_six_minutes_at_most():
 
 
 def test_a_device_that_is_not_there_is_told(monkeypatch):
+    options = argparse.Namespace(device="gpu", patience=1.0)
     monkeypatch.setitem(gpu_check.PROBE, "jax", "print('0.1', 'cpu', 'a CPU', sep='\\n')")
-    (part,) = gpu_check.probed(["jax"], "gpu").values()
+    (part,) = gpu_check.probed(["jax"], options).values()
     assert not part["ok"] and part["error"] == "jax sees no gpu here: its device is a CPU"
-    (part,) = gpu_check.probed(["jax"], "cpu").values()
+    options.device = "cpu"
+    (part,) = gpu_check.probed(["jax"], options).values()
     assert part["ok"] and (part["version"], part["device_name"]) == ("0.1", "a CPU")
     monkeypatch.setitem(gpu_check.PROBE, "jax", "raise OSError('no driver')")
-    (part,) = gpu_check.probed(["jax"], "gpu").values()
+    (part,) = gpu_check.probed(["jax"], options).values()
     assert not part["ok"] and part["error"] == "OSError: no driver"
