@@ -42,12 +42,14 @@ def pytest_collection_modifyitems(items):
     wanted = os.environ.get("KERAS_GEN_TEST_DEVICE")
     if wanted not in (None, "cpu", "gpu"):
         raise pytest.UsageError(f"KERAS_GEN_TEST_DEVICE: expected cpu or gpu, got {wanted!r}")
-    if wanted or _has_gpu():
+    if wanted == "gpu" or _has_gpu():
         return
     for item in items:
         mark = item.get_closest_marker("gpu")
-        if mark and not mark.kwargs.get("on_cpu"):
+        if mark and not wanted and not mark.kwargs.get("on_cpu"):
             item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
+        elif mark:
+            item.add_marker(pytest.mark.few_steps)
 
 
 @pytest.fixture(scope="session")

@@ -21,12 +21,19 @@ POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 VAE, PIX2PIX, CGAN, LAZY = named(
     "vae", "pix2pix", "cgan_hinge_two_steps", "dragan_clipped_smoothed_augmented"
 )
-# Of what the CPU stands in for: each in a precision and a way to run of its own.
-TRAINED_ON_CPU = (
-    (VAE, "mixed_bfloat16", "jit"),
-    (PIX2PIX, "float32", "plain"),
-    (CGAN, "mixed_float16", "plain"),
-)
+# What the CPU stands in for, each in a precision of its own, and in the way that costs least.
+TRAINED_ON_CPU = {
+    "jax": [
+        (VAE, "mixed_bfloat16", "jit"),
+        (PIX2PIX, "float32", "jit"),
+        (CGAN, "mixed_float16", "jit"),
+    ],
+    "torch": [
+        (VAE, "mixed_bfloat16", "jit"),
+        (PIX2PIX, "float32", "plain"),
+        (CGAN, "mixed_float16", "plain"),
+    ],
+}.get(keras.backend.backend(), [])
 REPLAYED_ON_CPU = (VAE, LAZY)  # the second has two branches, a graph each
 
 
@@ -56,7 +63,7 @@ def test_a_family_trains_and_samples_on_the_device(case, policy, way, device):
     keras.config.set_dtype_policy(policy)
     model = case.model(jit_compile=way == "jit")
     x, labels = case.data()
-    history = model.fit(x, labels, batch_size=16, epochs=4, verbose=0).history
+    history = model.fit(x, labels, batch_size=20, epochs=4, verbose=0).history
     assert set(history) == set(model.terms)
     assert all(np.all(np.isfinite(numbers)) for numbers in history.values())
     for variable in (*model.variables, *model.optimizer.variables):
