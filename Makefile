@@ -61,4 +61,38 @@ lint: .venv-test/installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-test runs
+	rm -rf .venv .venv-test .venv-floors-* .venv-newest-* runs
+
+# -- By hand: the ends of the version ranges, and a GPU -------------------------------------------
+
+# The engine, random numbers, users' models; and of the suite a family a wing.
+RANGE_TESTS = tests/engine tests/test_random.py tests/test_user_model.py
+RANGE_CASES = tests/conformance.py -k "cvae or wgan_gp"
+RANGE_INSTALL = -m pip install --quiet --disable-pip-version-check pytest pytest-xdist
+
+.PHONY: test-floors test-newest gpu-check
+
+# One backend an environment: the oldest TensorFlow and the oldest JAX cannot share one.
+test-floors test-newest: test-%:
+	@set -e; for backend in $(BACKENDS); do \
+	  $(MAKE) --no-print-directory .venv-$*-$$backend/installed; \
+	  for tests in '$(RANGE_TESTS)' '$(RANGE_CASES)'; do \
+	    echo "== $$backend at the end of its range ($*.txt): $$tests"; \
+	    KERAS_BACKEND=$$backend $(TEST_ENV) sh -c \
+	      ".venv-$*-$$backend/bin/python $(PYTEST) $$tests"; \
+	  done; \
+	done
+
+.venv-floors-%/installed: pyproject.toml floors.txt
+	$(PYTHON) -m venv .venv-floors-$*
+	.venv-floors-$*/bin/python $(RANGE_INSTALL) --constraint floors.txt --editable ".[$*]"
+	touch $@
+
+.venv-newest-%/installed: pyproject.toml newest.txt
+	$(PYTHON) -m venv .venv-newest-$*
+	.venv-newest-$*/bin/python $(RANGE_INSTALL) --constraint newest.txt --editable ".[$*]"
+	touch $@
+
+# On a machine with a GPU, PyTorch and JAX: what else that needs, and how to bring it, it says.
+gpu-check:
+	$(PYTHON) tests/gpu_check.py $(GPU_CHECK)

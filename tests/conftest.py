@@ -79,14 +79,30 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(config, items):
+    """Skips `gpu` tests where there is no GPU, unless the CPU stands in for it.
+
+    It does so for those marked `gpu(on_cpu=True)`; with `KERAS_GEN_TEST_DEVICE=cpu` in the
+    environment for all of them, and with `KERAS_GEN_TEST_DEVICE=gpu` for none: they fail.
+    """
     if config.neutral:
         return
     # Two workers end together where the longest tests do not come last.
     items.sort(key=lambda item: item.get_closest_marker("inductor") is None)
-    reason = None if _has_gpu() else "no GPU on this machine"
+    wanted = os.environ.get("KERAS_GEN_TEST_DEVICE")
+    if wanted not in (None, "cpu", "gpu"):
+        raise pytest.UsageError(f"KERAS_GEN_TEST_DEVICE: expected cpu or gpu, got {wanted!r}")
+    if wanted == "gpu" or _has_gpu():
+        return
     for item in items:
-        if reason and item.get_closest_marker("gpu"):
-            item.add_marker(pytest.mark.skip(reason=reason))
+        mark = item.get_closest_marker("gpu")
+        if mark and not wanted and not mark.kwargs.get("on_cpu"):
+            item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
+
+
+@pytest.fixture(scope="session")
+def device():
+    """What tests marked `gpu` run on: "gpu", or "cpu" where it stands in for one."""
+    return "gpu" if _has_gpu() or os.environ.get("KERAS_GEN_TEST_DEVICE") == "gpu" else "cpu"
 
 
 def _backend():
@@ -159,7 +175,8 @@ def fresh_state(request, monkeypatch):
     if _backend() == "jax":
         import jax
 
-        few_steps = not (AS_USERS or request.node.get_closest_marker("many_steps"))
+        many_steps = request.node.get_closest_marker("many_steps")
+        few_steps = not (AS_USERS or many_steps or _has_gpu())
         jax.config.update("jax_disable_most_optimizations", few_steps)
     yield
     keras.config.set_dtype_policy("float32")

@@ -21,48 +21,51 @@ nest of tensors that the training step wants to see again. Everything that the o
 import keras
 from keras import ops
 
-from keras_gen.engine.draws import serve_random
-from keras_gen.engine.kernels import fast_kernels
+from keras_gen.engine.versions import inner_parts
 
 _backend = keras.backend.backend()
-if _backend == "jax":
-    from keras_gen.engine.jax import (
-        StepAdapter,
-        apply_gradients,
-        every,
-        one_program,
-        peek,
-        sampling,
-        value_and_grad,
-        value_and_input_gradient,
-    )
-elif _backend == "tensorflow":
-    from keras_gen.engine.tensorflow import (
-        StepAdapter,
-        apply_gradients,
-        every,
-        one_program,
-        peek,
-        sampling,
-        value_and_grad,
-        value_and_input_gradient,
-    )
-elif _backend == "torch":
-    from keras_gen.engine.torch import (
-        StepAdapter,
-        apply_gradients,
-        every,
-        one_program,
-        peek,
-        sampling,
-        value_and_grad,
-        value_and_input_gradient,
-    )
-else:
+if _backend not in ("jax", "tensorflow", "torch"):
     raise ImportError(
         f"keras_gen trains on jax, tensorflow and torch; Keras runs on {_backend!r} here. "
         "Set KERAS_BACKEND to one of the three before importing keras."
     )
+with inner_parts():
+    from keras_gen.engine.draws import serve_random
+    from keras_gen.engine.kernels import fast_kernels
+
+    if _backend == "jax":
+        from keras_gen.engine.jax import (
+            StepAdapter,
+            apply_gradients,
+            every,
+            one_program,
+            peek,
+            sampling,
+            value_and_grad,
+            value_and_input_gradient,
+        )
+    elif _backend == "tensorflow":
+        from keras_gen.engine.tensorflow import (
+            StepAdapter,
+            apply_gradients,
+            every,
+            one_program,
+            peek,
+            sampling,
+            value_and_grad,
+            value_and_input_gradient,
+        )
+    else:
+        from keras_gen.engine.torch import (
+            StepAdapter,
+            apply_gradients,
+            every,
+            one_program,
+            peek,
+            sampling,
+            value_and_grad,
+            value_and_input_gradient,
+        )
 
 __all__ = [
     "StepAdapter",

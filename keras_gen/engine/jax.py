@@ -20,6 +20,10 @@ from keras.src.models.functional import Functional
 
 from keras_gen.engine.kernels import fast_kernels
 from keras_gen.engine.swapping import swapped
+from keras_gen.engine.versions import has
+
+has(jax.core, "Tracer")
+has(keras.Model, "_make_function", "jax_state_sync")
 
 
 class _RecordingScope(keras.StatelessScope):

@@ -13,6 +13,12 @@ from keras.src.models.functional import Functional
 from keras.src.trainers.data_adapters.tf_dataset_adapter import TFDatasetAdapter
 
 from keras_gen.engine.swapping import swapped
+from keras_gen.engine.versions import has
+
+has(keras.Model, "_make_function")
+has(Functional, "_standardize_inputs")
+has(TFEpochIterator, "_get_iterator")
+has(TFOptimizer, "_all_reduce_sum_gradients")
 
 STEPS_THAT_REPAY_XLA = 2000
 CONVOLUTIONS = tuple(getattr(keras.layers, name) for name in dir(keras.layers) if "Conv" in name)

@@ -21,6 +21,9 @@ from keras_gen.engine.kernels import fast_kernels
 from keras_gen.engine.kernels.torch import products
 from keras_gen.engine.memory import keep_freed_memory
 from keras_gen.engine.swapping import swapped
+from keras_gen.engine.versions import MovedError, has, inner_parts
+
+has(keras.optimizers.Optimizer, "_backend_update_step")
 
 # A cold compile costs about 30 s here and saves some 10 ms a step: shorter runs stay eager.
 STEPS_THAT_REPAY_CAPTURE = 2000
@@ -271,17 +274,23 @@ class _CaptureScope(keras.StatelessScope):
 
 def compile_with_inductor(graph, inputs):
     """Compile a captured graph; tests of the capture alone replace this by the graph itself."""
-    from torch._guards import TracingContext, tracing
-    from torch._inductor import config
-    from torch._inductor.compile_fx import compile_fx
-    from torch._inductor.graph import GraphLowering
-    from torch._subclasses import FakeTensorMode
-    from torch.fx.experimental.symbolic_shapes import ShapeEnv
+    with inner_parts():
+        from torch._guards import TracingContext, tracing
+        from torch._inductor import config
+        from torch._inductor.compile_fx import compile_fx
+        from torch._inductor.graph import GraphLowering
+        from torch._subclasses import FakeTensorMode
+        from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-    products.teach_inductor()
+        has(GraphLowering, "find_nodes_prefer_channels_last")
+        products.teach_inductor()
     # Without a shape environment, inductor does not look into its cache on disk.
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     inputs = [mode.from_tensor(tensor, static_shapes=True) for tensor in inputs]
+    # PyTorch 2.6 reads them off the graph, where they are of the mode that captured it.
+    places = (node for node in graph.graph.nodes if node.op == "placeholder")
+    for node, fake in zip(places, inputs, strict=True):
+        node.meta["val"] = fake
     on_cpu = all(tensor.device.type == "cpu" for tensor in inputs)
     options = {
         # Images stay `(batch, height, width, channels)` through the whole graph; left to itself,
@@ -392,9 +401,13 @@ class CapturedStep:
             with torch.no_grad():
                 return run(*state, *batch, *held)
 
-        if all(tensor.is_cuda for tensor in (*state, *leaves, *held)):
+        if _on_gpu([*state, *leaves, *held]):
             compiled = _replayed_where_possible(compiled, state, leaves)
         return compiled, variables, values
+
+
+def _on_gpu(tensors):
+    return all(tensor.is_cuda for tensor in tensors)
 
 
 def _replayed_where_possible(step, state, batch):
@@ -475,6 +488,8 @@ def _lift_held_tensors(graph_module):
 
 def _culprit(error, model):
     """One line that names the layer or optimizer in whose code the capture failed."""
+    if isinstance(error, MovedError):
+        return f"jit_compile: {error}. Training goes on eagerly."
     owner = None
     for frame, _ in traceback.walk_tb(error.__traceback__):
         candidate = frame.f_locals.get("self")

@@ -9,7 +9,6 @@ import pytest
 from benchmarks import cases, keras_gen_model, prepare, registry
 from benchmarks.native import plan
 
-pytestmark = pytest.mark.few_steps
 BACKEND = keras.backend.backend()
 
 

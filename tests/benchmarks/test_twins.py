@@ -15,7 +15,7 @@ from draws import served
 
 from benchmarks import cases, keras_gen_model, registry
 
-pytestmark = [pytest.mark.slow, pytest.mark.few_steps]
+pytestmark = pytest.mark.slow
 BACKEND = keras.backend.backend()
 TOLERANCE = 1e-4  # of a loss and of a gradient, as norms
 OF_A_STEP = 1e-5  # of how far a weight moves, beside its own rounding

@@ -18,9 +18,13 @@ import jax
 from jax import numpy as jnp
 from keras.src.backend.jax import nn
 
+from keras_gen.engine.versions import has
+
 FEW_CHANNELS = 8
 
 _keras_conv, _keras_conv_transpose = nn.conv, nn.conv_transpose
+has(nn, "compute_conv_transpose_padding_args_for_jax", "convert_to_tensor")
+has(nn.backend, "standardize_data_format")
 
 
 def kernels():

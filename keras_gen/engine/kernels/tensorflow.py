@@ -9,7 +9,10 @@ import tensorflow as tf
 from keras.src.backend.tensorflow import numpy
 from tensorflow.python.ops import control_flow_util
 
+from keras_gen.engine.versions import has
+
 _keras_add, _keras_call = numpy.add, keras.layers.BatchNormalization.call
+has(control_flow_util, "GraphOrParentsInXlaContext")
 
 
 def kernels():

@@ -15,10 +15,13 @@ from torch.nn import functional
 
 from keras_gen.engine.kernels.torch import few_channels
 from keras_gen.engine.kernels.torch.products import product
+from keras_gen.engine.versions import has
 
 _keras_conv, _keras_conv_transpose = nn.conv, nn.conv_transpose
 _keras_add, _keras_matmul, _keras_split = numpy.add, numpy.matmul, numpy.split
 _keras_moments, _keras_batch_normalization = nn.moments, nn.batch_normalization
+has(nn, "compute_conv_transpose_output_crops_for_torch", "convert_to_tensor")
+has(nn.backend, "standardize_data_format")
 
 
 def kernels():
