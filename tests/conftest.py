@@ -71,9 +71,7 @@ def pytest_configure(config):
     if _backend() == "jax":
         import jax
 
-        # The suite compiles the same few programs again and again.
-        folder = os.path.join(tempfile.gettempdir(), f"keras_gen_tests_jax_{os.getuid()}")
-        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_compilation_cache_dir", jax_cache())
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
@@ -103,6 +101,11 @@ def pytest_collection_modifyitems(config, items):
 def device():
     """What tests marked `gpu` run on: "gpu", or "cpu" where it stands in for one."""
     return "gpu" if _has_gpu() or os.environ.get("KERAS_GEN_TEST_DEVICE") == "gpu" else "cpu"
+
+
+def jax_cache():
+    """A folder of compiled programs: the suite compiles the same few again and again."""
+    return os.path.join(tempfile.gettempdir(), f"keras_gen_tests_jax_{os.getuid()}")
 
 
 def _backend():

@@ -30,7 +30,6 @@ class Case:
     from_noise: bool = False  # it predicts from what `draw_noise` gives, not from examples
     input_channels: int = 0  # of pairs: what the model predicts from, and what it makes the others
     still: dict = dataclasses.field(default_factory=dict)  # {part of a path: why it stays}
-    zero_gradient: tuple = ()  # parts of paths of variables whose true gradient is zero
 
     def model(self, **compile_options):
         model = self.build()

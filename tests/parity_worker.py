@@ -21,7 +21,7 @@ from keras import ops
 from keras_gen import engine
 
 # Of steps taken one by one: what comes every few steps, comes; and of free ones.
-SYNCHRONISED, FREE, BATCH = 8, 20, 8
+SYNCHRONISED, FREE, BATCH = 8, 20, 16
 BACKEND = keras.backend.backend()
 
 
@@ -54,10 +54,6 @@ def batches(case):
         yield (x[part],) if labels is None else (x[part], labels[part])
 
 
-def name_of(variable):
-    return variable.path.split("/", 1)[-1]
-
-
 def distance(one, other):
     return np.linalg.norm(np.subtract(one, other, dtype="float64"))
 
@@ -70,7 +66,7 @@ def synchronised(case, folder, reference):
     plain = engine.apply_gradients
 
     def recording(optimizer, grads, variables):
-        gradients.extend((name_of(v), numbers(g)) for g, v in zip(grads, variables, strict=True))
+        gradients.extend((v.name, numbers(g)) for g, v in zip(grads, variables, strict=True))
         plain(optimizer, grads, variables)
 
     states = None if reference else dict(np.load(awaited(folder / f"states_{case.name}.npz")))
@@ -92,7 +88,7 @@ def synchronised(case, folder, reference):
             for i, variable in enumerate([] if reference else state_variables(model)):
                 old, new = states[f"{step}_{i}"], states[f"{step + 1}_{i}"]
                 apart, moved = distance(numbers(variable.value), new), distance(new, old)
-                record[f"state {step} {i} {name_of(variable)}"] = np.array([apart, moved])
+                record[f"state {step} {i} {variable.name}"] = np.array([apart, moved])
         for i, variable in enumerate(state_variables(model)):
             saved[f"{SYNCHRONISED}_{i}"] = numbers(variable.value)
     finally:
@@ -123,9 +119,9 @@ class StepByStep(keras.callbacks.Callback):
         self.model.reset_metrics()
 
 
-def free(case, jit):
+def free(case):
     """Twenty steps through `fit` without looking back: terms a step, and state before and after."""
-    model = case.model(jit_compile=jit)
+    model = case.model()
     start(model)
     begun = [numbers(variable.value) for variable in state_variables(model)]
     x, labels = case.data(FREE * BATCH)
@@ -139,32 +135,24 @@ def free(case, jit):
     trained = {id(variable) for variable in model.trainable_variables}
     for i, (variable, old) in enumerate(zip(state_variables(model), begun, strict=True)):
         kind = "weight" if id(variable) in trained else "state"
-        record[f"{kind} {i} {name_of(variable)}"] = numbers(variable.value)
-        record[f"begun {i} {name_of(variable)}"] = old
+        record[f"{kind} {i} {variable.name}"] = numbers(variable.value)
+        record[f"begun {i} {variable.name}"] = old
     record["sample"] = numbers(case.sample(model, 5, seed=1))
-    return record, model.jit_compile
+    return record
 
 
 def main():
     folder, reference = Path(sys.argv[1]), "--reference" in sys.argv
     if BACKEND == "torch":
-        import importlib
-
         import torch
 
         torch.set_num_threads(1)
-        # The captured graph as it is: the same numbers without a ten-second compile.
-        importlib.import_module("keras_gen.engine.torch").compile_graph = lambda graph, _: graph
     for case in CASES:
         np.savez(
             folder / f"{case.name}_synchronised_{BACKEND}.npz",
             **synchronised(case, folder, reference),
         )
-        record, compiled = free(case, "auto")
-        np.savez(folder / f"{case.name}_auto_{BACKEND}.npz", **record)
-        if not compiled:  # by XLA or whole-step capture: on JAX that is what "auto" takes
-            record, _ = free(case, True)
-        np.savez(folder / f"{case.name}_jit_{BACKEND}.npz", **record)
+        np.savez(folder / f"{case.name}_free_{BACKEND}.npz", **free(case))
     stream = keras_gen.random.Stream(1234)
     np.savez(
         folder / f"stream_{BACKEND}.npz",

@@ -1,4 +1,7 @@
-"""The same model, weights and seed on three backends: the same terms, gradients and weights."""
+"""The same model, weights and seed on three backends: the same terms, gradients and state.
+
+Each backend runs as `jit_compile="auto"` chooses; that its other ways agree is for conformance.
+"""
 
 import importlib.util
 import os
@@ -8,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import AS_USERS, QUICK, UNOPTIMIZED
+from conftest import AS_USERS, QUICK, UNOPTIMIZED, jax_cache
 from families import CASES
 from parity_worker import FREE, SYNCHRONISED
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 REFERENCE, *OTHERS = ("tensorflow", "jax", "torch")
 # Of what a step, or a run of free ones, moves a variable by, in norm.
-STRAY, FREE_STRAY = 0.02, 0.1
+STRAY, FREE_STRAY = 0.05, 0.1
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +36,13 @@ def results(tmp_path_factory):
             unoptimized = UNOPTIMIZED if backend == "tensorflow" else ""
             given = os.environ.get("XLA_FLAGS", "")
             environment["XLA_FLAGS"] = f"{given} {QUICK} {unoptimized}"
-            environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "true"
+            environment |= {
+                "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+                # What the suite on JAX has compiled.
+                "JAX_COMPILATION_CACHE_DIR": jax_cache(),
+                "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+                "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            }
         return subprocess.Popen([sys.executable, worker, folder, *options], env=environment)
 
     # The others follow the reference, a case at a time.
@@ -57,11 +66,6 @@ def case(request):
     return request.param
 
 
-def has_no_gradient(case, key):
-    """Whether all that a variable and its moments see is rounding: the case lists these."""
-    return any(part in key for part in case.zero_gradient)
-
-
 @pytest.mark.parametrize("backend", OTHERS)
 def test_synchronised_terms_gradients_and_states_agree(results, case, backend):
     expected = results(f"{case.name}_synchronised_{REFERENCE}")
@@ -73,29 +77,26 @@ def test_synchronised_terms_gradients_and_states_agree(results, case, backend):
             np.testing.assert_allclose(got[key], value, rtol=1e-4, err_msg=key)
         else:
             difference, norm = np.linalg.norm(got[key] - value), np.linalg.norm(value)
-            bound = 1e-6 if has_no_gradient(case, key) else 1e-4 * norm
-            assert difference <= bound, f"{key}: {difference} of {norm}"
+            assert difference <= 1e-4 * norm, f"{key}: {difference} of {norm}"
     for key, (apart, moved) in states.items():
-        if not has_no_gradient(case, key):
-            # Averages, codebooks, statistics, moments, counters; of a weight, what Adam makes of
-            # rounding where a gradient is nearly zero.
-            assert apart <= STRAY * moved + 1e-7, f"{key}: {apart} apart, moved by {moved}"
+        # Averages, codebooks, statistics, moments, counters; of a weight, what Adam makes of
+        # rounding where a gradient is nearly zero.
+        assert apart <= STRAY * moved + 1e-7, f"{key}: {apart} apart, moved by {moved}"
 
 
 def test_a_step_outside_fit_is_the_step_inside(results, case):
     outside = results(f"{case.name}_synchronised_{REFERENCE}")
-    inside = results(f"{case.name}_auto_{REFERENCE}")
+    inside = results(f"{case.name}_free_{REFERENCE}")
     terms = [key for key in outside if key.startswith("term")]
     assert len(terms) >= SYNCHRONISED
     for key in terms:
         np.testing.assert_allclose(inside[key], outside[key], rtol=1e-4, atol=1e-6, err_msg=key)
 
 
-@pytest.mark.parametrize("way", ["auto", "jit"])
-@pytest.mark.parametrize("backend", [REFERENCE, *OTHERS])
-def test_free_runs_stay_together(results, case, backend, way):
-    expected = results(f"{case.name}_auto_{REFERENCE}")
-    got = results(f"{case.name}_{way}_{backend}")
+@pytest.mark.parametrize("backend", OTHERS)
+def test_free_runs_stay_together(results, case, backend):
+    expected = results(f"{case.name}_free_{REFERENCE}")
+    got = results(f"{case.name}_free_{backend}")
     rate = max(options["learning_rate"] for _, options in case.optimizers.values())
     assert got.keys() == expected.keys()
     for key, value in expected.items():
@@ -104,7 +105,7 @@ def test_free_runs_stay_together(results, case, backend, way):
         elif key.startswith("weight"):
             # Adam turns rounding into whole steps: no tighter bound holds for every weight.
             np.testing.assert_allclose(got[key], value, atol=0.1 * rate * FREE, err_msg=key)
-        elif key.startswith("state") and not has_no_gradient(case, key):
+        elif key.startswith("state"):
             moved = np.linalg.norm(value - expected[key.replace("state", "begun", 1)])
             apart = np.linalg.norm(got[key] - value)
             assert apart <= FREE_STRAY * moved + 1e-7, f"{key}: {apart} apart, moved by {moved}"

@@ -96,8 +96,7 @@ def planar_flow(
     """Steps that push the code along one direction, across one plane; both told by the context.
 
     `z <- z + u tanh(w . z + b)`, `log |det| = log |1 + u . w (1 - tanh(w . z + b)**2)|`, with u
-    moved along w so that `u . w > -1`: it can be undone. Its training is sensitive to rounding: the
-    same run drifts apart from backend to backend sooner than that of other families.
+    moved along w so that `u . w > -1`: it can be undone.
 
     Args:
         input_shape: `(size + context,)`, with a context of at least 1.
