@@ -21,7 +21,7 @@ from keras import ops
 from keras_gen import engine
 
 # Of steps taken one by one: what comes every few steps, comes; and of free ones.
-SYNCHRONISED, FREE, BATCH = 8, 20, 16
+SYNCHRONISED, FREE, BATCH = 8, 20, 8
 BACKEND = keras.backend.backend()
 
 

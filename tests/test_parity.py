@@ -77,7 +77,8 @@ def test_synchronised_terms_gradients_and_states_agree(results, case, backend):
             np.testing.assert_allclose(got[key], value, rtol=1e-4, err_msg=key)
         else:
             difference, norm = np.linalg.norm(got[key] - value), np.linalg.norm(value)
-            assert difference <= 1e-4 * norm, f"{key}: {difference} of {norm}"
+            # Absolute: a rounding of numbers near 1 that cancel, as a Wasserstein critic's do.
+            assert difference <= max(1e-4 * norm, 1e-7), f"{key}: {difference} of {norm}"
     for key, (apart, moved) in states.items():
         # Averages, codebooks, statistics, moments, counters; of a weight, what Adam makes of
         # rounding where a gradient is nearly zero.

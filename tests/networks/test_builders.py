@@ -80,7 +80,7 @@ def test_it_maps_one_shape_to_the_other(build, ends):
     network = build(*ends)
     assert network.input_shape == (None, *ends[0])
     assert network.output_shape == (None, *ends[1])
-    assert run(network, data(ends[0], count=3)).shape == (3, *ends[1])
+    assert run(network, data(ends[0])).shape == (8, *ends[1])
 
 
 @EVERY
