@@ -57,16 +57,13 @@ def pytest_configure(config):
         sys.meta_path.insert(0, Blocked())
     if config.neutral or _only_hands_out_tests(config):
         return
-    import keras
-
-    config.keras_backend = keras.backend.backend()
-    if config.keras_backend == "tensorflow":
+    if _backend() == "tensorflow":
         _compile_without_optimizing()
-    if config.keras_backend == "torch":
+    if _backend() == "torch":
         import torch
 
         torch.set_num_threads(1)
-    if config.keras_backend == "jax":
+    if _backend() == "jax":
         import jax
 
         # The suite compiles the same few programs again and again.
@@ -79,10 +76,16 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(config, items):
     if config.neutral:
         return
-    reason = None if _has_gpu(config.keras_backend) else "no GPU on this machine"
+    reason = None if _has_gpu() else "no GPU on this machine"
     for item in items:
         if reason and item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+def _backend():
+    import keras
+
+    return keras.backend.backend()
 
 
 def _only_hands_out_tests(config):
@@ -102,12 +105,12 @@ def _compile_without_optimizing():
         tf.function(lambda: tf.constant(0) + 1, jit_compile=True)()
 
 
-def _has_gpu(backend):
-    if backend == "jax":
+def _has_gpu():
+    if _backend() == "jax":
         import jax
 
         return jax.default_backend() == "gpu"
-    if backend == "torch":
+    if _backend() == "torch":
         import torch
 
         return torch.cuda.is_available()
@@ -133,12 +136,11 @@ def fresh_state(request, monkeypatch):
         return
     import keras
 
-    backend = request.config.keras_backend
     keras.utils.set_random_seed(0)
-    if backend == "torch" and not request.node.get_closest_marker("inductor"):
+    if _backend() == "torch" and not request.node.get_closest_marker("inductor"):
         engine = importlib.import_module("keras_gen.engine.torch")
         monkeypatch.setattr(engine, "compile_graph", lambda graph, inputs: graph)
-    if backend == "jax":
+    if _backend() == "jax":
         import jax
 
         few_steps = request.node.get_closest_marker("few_steps") is not None
