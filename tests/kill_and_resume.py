@@ -8,13 +8,16 @@ The run trains a small GAN: two optimizers, an averaged generator, batch statist
 callbacks with a memory, a checkpoint every three steps. It is killed by SIGKILL, most often while
 it trains, now and then while it starts; when it gets through, another run begins, until all
 kills are spent. Exit status 1, and a line that names the difference, if any bit differs.
+
+Each part of the run is a new Python. With `--fork`, as in the suite, it is a fork of this one,
+which has imported Keras and computed nothing.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import random
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,11 +28,11 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 SIDE, LATENT, BATCH = 8, 4, 8
-EPOCHS, CHECKPOINT_EVERY = 24, 3
-IN_TRAINING = "in training"
+CHECKPOINT_EVERY = 3
+STEPS_AN_EPOCH = 20
 
 
-def toy_batches(examples=160, shuffle_seed=5):
+def toy_batches(examples=BATCH * STEPS_AN_EPOCH, shuffle_seed=5):
     """Batches of noise with a bright corner: `(batch, 8, 8, 1)` in [-1, 1]."""
     from keras_gen.data import Batches, Dataset
     from keras_gen.data.dataset import ArrayPixels
@@ -45,15 +48,16 @@ def toy_gan(units=12, **compile_options):
     import keras
 
     from keras_gen import models, networks
+    from keras_gen.random import seeded_weights
 
-    keras.utils.set_random_seed(3)
     sockets = models.GAN.sockets((SIDE, SIDE, 1), latent_dim=LATENT)
-    gan = models.GAN(
-        networks.mlp(*sockets["generator"], units=(units,), normalization="batch"),
-        networks.mlp(*sockets["discriminator"], units=(units,), dropout=0.2),
-        latent_dim=LATENT,
-        ema=0.9,
-    )
+    with seeded_weights(3):
+        gan = models.GAN(
+            networks.mlp(*sockets["generator"], units=(units,), normalization="batch"),
+            networks.mlp(*sockets["discriminator"], units=(units,), dropout=0.2),
+            latent_dim=LATENT,
+            ema=0.9,
+        )
     players = {
         "generator": keras.optimizers.Adam(1e-3, beta_1=0.5),
         "discriminator": keras.optimizers.RMSprop(1e-3, momentum=0.5),
@@ -67,17 +71,18 @@ def toy_progressive_gan():
     import keras
 
     from keras_gen import models, networks
+    from keras_gen.random import seeded_weights
 
-    keras.utils.set_random_seed(3)
     sockets = models.ProgressiveGAN.sockets((SIDE, SIDE, 1), latent_dim=LATENT)
-    gan = models.ProgressiveGAN(
-        networks.ProgressiveGenerator(*sockets["generator"], width=2),
-        networks.ProgressiveDiscriminator(*sockets["discriminator"], width=2),
-        latent_dim=LATENT,
-        stable_steps=4,
-        fade_steps=4,
-        ema=0.9,
-    )
+    with seeded_weights(3):
+        gan = models.ProgressiveGAN(
+            networks.ProgressiveGenerator(*sockets["generator"], width=2),
+            networks.ProgressiveDiscriminator(*sockets["discriminator"], width=2),
+            latent_dim=LATENT,
+            stable_steps=4,
+            fade_steps=4,
+            ema=0.9,
+        )
     gan.compile({player: keras.optimizers.Adam(1e-3, 0.0, 0.99) for player in sockets})
     return gan
 
@@ -131,102 +136,112 @@ def first_difference(one, other):
     return f"{left[0]} was left over" if left else None
 
 
-def work(folder, resume):
-    """What the process that is killed does."""
-    sys.path.insert(0, str(ROOT))
+def work(folder, epochs, told):
+    """What the process that is killed does: begin the run, or go on with it; tell of each step."""
     import keras
 
     from keras_gen import runs
 
-    class Announce(keras.callbacks.Callback):
-        announced = False
-
+    class Tell(keras.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            if not self.announced:
-                print(IN_TRAINING, flush=True)
-            self.announced = True
+            told.send(None)
 
     runs.train(
         toy_gan(),
         toy_batches(),
         folder=folder,
-        epochs=EPOCHS,
+        epochs=epochs,
         validation=toy_batches(16),
         checkpoint_every=CHECKPOINT_EVERY,
-        sample_every=4,
+        sample_every=2,
         value_range=(-1, 1),
-        callbacks=[*toy_callbacks(), Announce()],
-        resume=resume,
+        callbacks=[*toy_callbacks(), Tell()],
+        resume=folder.exists(),
         verbose=0,
     )
 
 
-def start(backend, folder):
-    """Start the run, or go on with it if its folder is there."""
-    command = [sys.executable, __file__, "--work", str(folder)]
-    return subprocess.Popen(
-        command + (["--resume"] if folder.exists() else []),
-        env={**os.environ, "KERAS_BACKEND": backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+class Process:
+    """A process that works on a run: started at once, followed step by step, killed."""
 
+    def __init__(self, context, folder, epochs):
+        self.told, told = context.Pipe(duplex=False)
+        self.process = context.Process(target=work, args=(folder, epochs, told))
+        self.process.start()
+        told.close()  # the last writer is then the process: its end is the end of what it tells
 
-def ended(process):
-    """The process ended of itself: that must be a success."""
-    errors = process.stderr.read()
-    if process.wait():
-        sys.exit(f"the run failed instead of being killed:\n{errors}")
+    def trains_on_for(self, steps):
+        """Whether it took so many steps more, and did not end before."""
+        try:
+            for _ in range(steps):
+                self.told.recv()
+        except EOFError:
+            return False
+        return True
+
+    def ends_within(self, seconds=None):
+        """Whether it ended of itself: that must be a success."""
+        self.process.join(seconds)
+        if self.process.exitcode:
+            sys.exit("the run failed instead of being killed")
+        return self.process.exitcode == 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.join()
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--backend", choices=("jax", "tensorflow", "torch"), default="jax")
     parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=24, help=f"of {STEPS_AN_EPOCH} steps")
     parser.add_argument("--seed", type=int, default=None, help="of the moments; new each time")
-    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--resume", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--fork", action="store_true", help="import Keras once, for all processes")
     options = parser.parse_args()
-    if options.work:
-        work(options.work, options.resume)
-        return
+    os.environ |= {"KERAS_BACKEND": options.backend, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    sys.path.insert(0, str(ROOT))
+    if options.fork:
+        import keras
+
+        from keras_gen import models, networks, runs  # noqa: F401
+
+        keras.dtype_policies.serialize(
+            keras.config.dtype_policy()
+        )  # imports TensorFlow, where it is
+    context = multiprocessing.get_context("fork" if options.fork else "spawn")
     seed = random.randrange(10**6) if options.seed is None else options.seed
     moments = random.Random(seed)
     print(f"backend {options.backend}, {options.kills} kills at moments of seed {seed}")
     with tempfile.TemporaryDirectory() as place:
         place = Path(place)
         began = time.monotonic()
-        process = start(options.backend, place / "whole")
-        process.stdout.readline()
+        process = Process(context, place / "whole", options.epochs)
+        process.trains_on_for(1)
         startup, trained = time.monotonic() - began, time.monotonic()
-        ended(process)
+        process.ends_within()
         duration = time.monotonic() - trained
         print(f"never killed: {startup:.1f} s to the first step, {duration:.1f} s of training")
 
+        steps = options.epochs * STEPS_AN_EPOCH
         kills, runs_compared = 0, 0
         folder = place / "killed_0"
         while kills < options.kills or folder.exists():
-            process = start(options.backend, folder)
+            process = Process(context, folder, options.epochs)
             spend = kills < options.kills
-            anywhere = moments.random() < 0.2
-            if spend and not anywhere:
-                process.stdout.readline()
-            wait = moments.uniform(0, (startup if anywhere else 0) + duration / 4)
-            try:
-                process.wait(wait if spend else None)
-            except subprocess.TimeoutExpired:
+            if spend and moments.random() < 0.2:
+                moment = moments.uniform(0, startup)
+                where = f"{moment:.2f} s into the start"
+            elif spend:
+                number = moments.randint(1, steps // 4)
+                moment = moments.uniform(0, 2 * duration / steps)
+                process.trains_on_for(number)
+                where = f"{1000 * moment:.0f} ms after {number} steps"
+            if not process.ends_within(moment if spend else None):
                 process.kill()
-                process.wait()
                 kills += 1
-                where = _position(folder)
-                print(
-                    f"kill {kills}: {wait:.2f} s into {'the start' if anywhere else 'training'}, "
-                    f"{where}",
-                    flush=True,
-                )
+                print(f"kill {kills}: {where}, {_position(folder)}", flush=True)
                 continue
-            ended(process)
             difference = first_difference(place / "whole", folder)
             if difference:
                 sys.exit(f"the killed run is not the same: {difference}")

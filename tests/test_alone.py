@@ -1,11 +1,13 @@
 """Each backend alone on a machine, in fresh processes in which the others cannot be found."""
 
+import json
 import os
 import statistics
 import subprocess
 import sys
 
 import pytest
+from tiny_config import TINY
 
 pytestmark = pytest.mark.parity
 BACKENDS = ("jax", "tensorflow", "torch")
@@ -162,3 +164,14 @@ def test_where_keras_is_loaded_already_the_families_are_registered(tmp_path):
     )
     status, output, errors = python(code, home=tmp_path, backend="jax")
     assert (status, output) == (0, "True"), errors
+
+
+@pytest.mark.slow
+def test_the_console_script_chooses_the_backend_before_keras_is_imported(tmp_path):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    code = "from keras_gen.cli import main; main()"
+    arguments = ["train", tmp_path / "tiny.toml", "--backend", "torch", "--out", tmp_path / "run"]
+    status, output, errors = python(code, *arguments, "--json", home=tmp_path, backend="jax")
+    assert status == 0, errors
+    assert json.loads(output)["backend"] == "torch"
+    assert json.loads((tmp_path / "run" / "versions.json").read_text())["backend"] == "torch"

@@ -5,7 +5,6 @@ What is refused before Keras is there is in `tests/neutral/test_refusals.py`.
 
 import json
 import os
-import resource
 import shutil
 
 import keras
@@ -13,6 +12,7 @@ import numpy as np
 import pytest
 from commands import ran, refused, tells
 from PIL import Image
+from small_disk import small_disk
 from tiny_config import TINY
 
 import keras_gen
@@ -249,15 +249,11 @@ def test_a_backend_that_is_not_this_processs(place):
 
 
 def test_no_space_left(place):
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))  # smaller than any checkpoint
-    try:
+    with small_disk(place / "full") as disk:
+        disk.leave(4096)  # less than any checkpoint
         line = refused("train", "vae.toml", "--out", "full")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    tells(line, "full/", "File too large")
-    assert not list((place / "full").rglob("*.partial*"))
-    assert not (place / "full" / "model.keras").exists()
+        tells(line, "full/checkpoint/state-a.npz", disk.told, "make room")
+        assert not [path for path in disk.path.rglob("*") if path.is_file()]
 
 
 def test_a_diverging_run_stops_and_keeps_its_last_good_checkpoint(place):

@@ -2,10 +2,7 @@
 
 import importlib.util
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -17,7 +14,6 @@ from scipy.io import wavfile
 import keras_gen
 from keras_gen import callbacks, config, evaluation
 from keras_gen.cli.progress import Progress
-from keras_gen.config import files
 
 BACKEND = keras.backend.backend()
 
@@ -354,25 +350,6 @@ def test_export_to_onnx_computes_the_same_images(place):
 
 
 # -- list, data, help ------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_the_console_script_chooses_the_backend_before_keras_is_imported(place):
-    others = [name for name in keras_gen.backend.installed() if name != BACKEND]
-    if not others:
-        pytest.skip("one backend is installed")
-    script = "from keras_gen.cli import main; main()"
-    arguments = ["train", "tiny.toml", "--backend", others[0], "--out", "other", "--json"]
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": str(files.PACKAGE.parent)},
-    )
-    assert json.loads(done.stdout)["backend"] == others[0]
-    versions = json.loads((place / "other" / "versions.json").read_text())
-    assert versions["backend"] == others[0]
 
 
 # -- the CelebA configs, on TFDS' mock data ----------------------------------------------------

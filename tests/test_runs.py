@@ -3,20 +3,26 @@
 import csv
 import json
 import os
-import resource
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
+import kill_and_resume
 import numpy as np
 import pytest
 from kill_and_resume import arrays_of, first_difference, toy_batches, toy_callbacks, toy_gan
 from PIL import Image
+from small_disk import small_disk
 
 from keras_gen import Diverged, backend, checkpoints, models, networks, runs
 
+pytestmark = pytest.mark.few_steps
 EXAMPLES = 30  # 4 batches an epoch, the last one of 6
+CONFIG = "[train]\nepochs = 3\n[train.optimizer]\nlearning_rate = 0.001\n"
 
 
 class Interrupted(Exception):
@@ -61,26 +67,67 @@ def checkpoint(folder):
     return position["epoch"], position["batch"]
 
 
+def validated():
+    return {"validation": toy_batches(10)}
+
+
+@pytest.fixture(scope="module")
+def once():
+    """What the tests of this file share: each made by the first that asks for it.
+
+    Not by a fixture of the module's scope: those come before `fresh_state`, which settles how
+    programs are compiled, and other programs have other bits.
+    """
+    return {}
+
+
+@pytest.fixture
+def whole(once, tmp_path_factory):
+    """Folder, model and history of a run that nothing interrupted: to be copied, not changed."""
+    if "whole" not in once:
+        folder, model = tmp_path_factory.mktemp("whole") / "run", toy_gan()
+        history = run(folder, model=model, config_text=CONFIG, checkpoint_every=1, **validated())
+        once["whole"] = SimpleNamespace(folder=folder, model=model, history=history)
+    return once["whole"]
+
+
+@pytest.fixture
+def cut(once, tmp_path_factory, tmp_path):
+    """A copy of that run as interrupted in its second epoch, without a checkpoint in it."""
+    if "cut" not in once:
+        once["cut"] = tmp_path_factory.mktemp("cut") / "run"
+        with pytest.raises(Interrupted):
+            run(once["cut"], after=6, config_text=CONFIG, checkpoint_seconds=None, **validated())
+    return Path(shutil.copytree(once["cut"], tmp_path / "cut"))
+
+
 # -- A whole run ------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
-def test_a_run_is_one_fit_and_its_folder_holds_it(tmp_path):
-    model, same = toy_gan(), toy_gan()
-    history = run(tmp_path / "run", model=model, config_text='[model]\nfamily = "gan"\n')
+def test_a_run_is_one_fit_and_its_folder_holds_it(whole):
+    folder, model, same = whole.folder, whole.model, toy_gan()
+    validation = toy_batches(10)
+    again = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: setattr(validation, "epoch", 0)
+    )
     logs = same.fit(
-        toy_batches(EXAMPLES), epochs=3, shuffle=False, verbose=0, callbacks=toy_callbacks()
+        toy_batches(EXAMPLES),
+        validation_data=validation,
+        epochs=3,
+        shuffle=False,
+        verbose=0,
+        callbacks=[*toy_callbacks(), again],
     ).history
-    assert history == {"epoch": [1, 2, 3], **logs}
+    assert whole.history == {"epoch": [1, 2, 3], **logs}
     for mine, theirs in zip(model.get_weights(), same.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
-    folder = tmp_path / "run"
     with open(folder / "history.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert [float(row["fake_score"]) for row in rows] == logs["fake_score"]
-    assert (folder / "config.toml").read_text() == '[model]\nfamily = "gan"\n'
+    assert (folder / "config.toml").read_text() == CONFIG
     versions = json.loads((folder / "versions.json").read_text())
     assert versions["backend"] == keras.backend.backend()
     assert versions["keras"] == keras.__version__ and versions[versions["backend"]]
@@ -111,15 +158,13 @@ def test_averages_of_keras_replace_the_weights_once_at_the_end(tmp_path):
 
     same = autoencoder()
     same.fit(toy_batches(EXAMPLES), epochs=3, shuffle=False, verbose=0)
-    run(tmp_path / "whole", model=autoencoder(), callbacks=[], sample_every=0)
+    run(tmp_path / "longer", model=autoencoder(), callbacks=[])
     for mine, theirs in zip(
-        runs.load_model(tmp_path / "whole").get_weights(), same.get_weights(), strict=True
+        runs.load_model(tmp_path / "longer").get_weights(), same.get_weights(), strict=True
     ):
         np.testing.assert_array_equal(mine, theirs)
     # The checkpoint holds the weights, not their average: three epochs and two more are five.
-    for epochs in (3, 5):
-        resume = epochs == 5
-        run(tmp_path / "longer", model=autoencoder(), callbacks=[], epochs=epochs, resume=resume)
+    run(tmp_path / "longer", model=autoencoder(), callbacks=[], epochs=5, resume=True)
     run(tmp_path / "five", model=autoencoder(), callbacks=[], epochs=5)
     assert first_difference(tmp_path / "five", tmp_path / "longer") is None
 
@@ -129,15 +174,17 @@ def test_averages_of_keras_replace_the_weights_once_at_the_end(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("steps_per_execution", [1, 2])
-def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(tmp_path, steps_per_execution):
+def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(whole, tmp_path, steps_per_execution):
     """In the first step, inside an epoch, at its last step; each resumption is cut off as well."""
-    options = {"checkpoint_every": 1, "validation": toy_batches(10)}
+    options = {"checkpoint_every": 1, "config_text": CONFIG, **validated()}
 
     def gan():
         return toy_gan(steps_per_execution=steps_per_execution)
 
-    run(tmp_path / "whole", model=gan(), **options)
-    cuts = (1, 3, 3, 2, None) if steps_per_execution == 1 else (2, 2, None)
+    goal, cuts = whole.folder, (1, 3, 3, 2, None)
+    if steps_per_execution == 2:
+        goal, cuts = tmp_path / "whole", (2, 2, None)
+        run(goal, model=gan(), **options)
     seen = []
     for part, after in enumerate(cuts):
         try:
@@ -147,17 +194,40 @@ def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(tmp_path, steps_per_e
     # The interrupt comes before the checkpoint of its own step.
     expected = [(0, 0), (0, 2), (1, 0), (1, 1)] if steps_per_execution == 1 else [(0, 2), (1, 0)]
     assert seen == expected
-    assert first_difference(tmp_path / "whole", tmp_path / "cut") is None
+    assert first_difference(goal, tmp_path / "cut") is None
 
 
 @pytest.mark.slow
-def test_without_checkpoints_inside_epochs_the_epoch_is_done_again(tmp_path):
-    run(tmp_path / "whole", checkpoint_seconds=None)
-    with pytest.raises(Interrupted):
-        run(tmp_path / "cut", after=6, checkpoint_seconds=None)
-    assert checkpoint(tmp_path / "cut") == (1, 0)
-    run(tmp_path / "cut", resume=True)
-    assert first_difference(tmp_path / "whole", tmp_path / "cut") is None
+def test_without_checkpoints_inside_epochs_the_epoch_is_done_again(whole, cut, monkeypatch):
+    """The same bits; and where the resumption was elsewhere, that is noted."""
+    assert checkpoint(cut) == (1, 0)
+    monkeypatch.setattr(keras, "__version__", "9.9.9")
+    run(cut, resume=True, config_text=CONFIG, **validated())
+    assert first_difference(whole.folder, cut) is None
+    versions = json.loads((cut / "versions.json").read_text())
+    assert versions["keras"] != "9.9.9"
+    assert [other["keras"] for other in versions["resumed_with"]] == ["9.9.9"]
+
+
+@pytest.mark.slow
+def test_killed_at_three_random_moments_it_ends_the_same_bit_for_bit(tmp_path):
+    """By SIGKILL. New moments each time: what is printed on failure names their seed."""
+    command = [sys.executable, kill_and_resume.__file__, "--fork", "--kills", "3", "--epochs", "2"]
+    done = subprocess.run(
+        [*command, "--backend", keras.backend.backend()],
+        env={
+            **os.environ,
+            # What one life of the run has compiled, the others read: XLA's own time is not ours.
+            "JAX_COMPILATION_CACHE_DIR": str(tmp_path),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^3 kills, \d+ run\(s\) compared: the same, bit for bit$", done.stdout, re.M)
 
 
 def test_checkpoints_by_the_clock(tmp_path):
@@ -201,23 +271,16 @@ def test_stopped_early_it_stays_stopped(tmp_path):
         np.testing.assert_array_equal(now, theirs)
 
 
-@pytest.mark.slow
-def test_a_finished_run_says_so_and_nothing_changes(tmp_path, capsys):
-    first = toy_gan()
-    history = run(tmp_path / "run", model=first)
-    before = files_of(tmp_path / "run")
+def test_a_finished_run_says_so_and_nothing_changes(whole, capsys):
+    before = files_of(whole.folder)
     again = toy_gan()
     again.generator.set_weights([np.zeros_like(w) for w in again.generator.get_weights()])
-    arguments = {
-        "folder": tmp_path / "run",
-        "epochs": 3,
-        "callbacks": [*toy_callbacks(), Interrupt()],
-    }
-    arguments |= {"sample_every": 2, "resume": True}
-    assert runs.train(again, toy_batches(EXAMPLES), **arguments) == history
+    arguments = {"folder": whole.folder, "epochs": 3, "config_text": CONFIG, "resume": True}
+    arguments |= {"callbacks": [*toy_callbacks(), Interrupt()], "sample_every": 2}
+    assert runs.train(again, toy_batches(EXAMPLES), **arguments) == whole.history
     assert "is finished (3 epochs): nothing to do" in capsys.readouterr().out
-    assert files_of(tmp_path / "run") == before
-    for mine, theirs in zip(again.get_weights(), first.get_weights(), strict=True):
+    assert files_of(whole.folder) == before
+    for mine, theirs in zip(again.get_weights(), whole.model.get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -252,47 +315,50 @@ def arrays(folder):
         return dict(file)
 
 
-@pytest.fixture
-def room_for():
-    """`room_for(bytes)`: no file can grow beyond; `room_for(None)`: again as before."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+class FillDisk(keras.callbacks.Callback):
+    """Leaves so many bytes on a disk when its moment comes: `on_epoch_begin` or `on_train_end`."""
 
-    def limit(size):
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft if size is None else size, hard))
+    def __init__(self, disk, room, epoch=None):
+        super().__init__()
+        self.disk, self.room, self.epoch = disk, room, epoch
 
-    yield limit
-    limit(None)
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == self.epoch:
+            self.disk.leave(self.room)
 
-
-def test_a_full_disk_is_one_line_and_the_old_checkpoint_is_intact(tmp_path, room_for):
-    class FillDisk(keras.callbacks.Callback):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                room_for(2048)
-
-    path = tmp_path / "checkpoint"
-    with pytest.raises(runs.RunError) as error:
-        run(tmp_path, callbacks=[FillDisk()], sample_every=0)
-    room_for(None)
-    assert str(error.value).startswith(f"{path / 'state-a.npz'}: could not be written (File too l")
-    assert "\n" not in str(error.value)
-    assert {file.name for file in path.iterdir()} == {"position.json", "state-b.npz"}
-    position = checkpoints.load_state(toy_gan(), path)
-    assert (position["epoch"], position["batch"]) == (1, 0)
-    assert [row["epoch"] for row in position["history"]] == [1]
+    def on_train_end(self, logs=None):
+        if self.epoch is None:
+            self.disk.leave(self.room)
 
 
-@pytest.mark.slow
-def test_a_disk_too_full_for_the_model_is_one_line_and_the_run_can_be_finished(tmp_path, room_for):
-    room_for(64 * 1024)  # for the checkpoint's 33 kB, not for the model's 105
-    with pytest.raises(runs.RunError) as error:
-        run(tmp_path, epochs=1, callbacks=[], sample_every=0)
-    room_for(None)
-    assert str(error.value).startswith(f"{tmp_path / 'model.keras'}: could not be written (")
-    assert "\n" not in str(error.value)
-    assert not list(tmp_path.glob("*.keras"))
-    run(tmp_path, epochs=1, callbacks=[], sample_every=0, resume=True)
-    assert runs.load_model(tmp_path).sample(2, seed=0).shape == (2, 8, 8, 1)
+def test_a_full_disk_is_one_line_and_the_old_checkpoint_is_intact(tmp_path):
+    with small_disk(tmp_path / "run") as disk:
+        path = disk.path / "checkpoint"
+        with pytest.raises(runs.RunError) as error:
+            # Room for the history, and not for a checkpoint of 33 kB.
+            run(disk.path, callbacks=[FillDisk(disk, 8192, epoch=1)], sample_every=0)
+        told = f"{path / 'state-a.npz'}: could not be written ({disk.told}); what was there before"
+        assert str(error.value).startswith(told)
+        assert "\n" not in str(error.value)
+        assert {file.name for file in path.iterdir()} == {"position.json", "state-b.npz"}
+        position = checkpoints.load_state(toy_gan(), path)
+        assert (position["epoch"], position["batch"]) == (1, 0)
+        assert [row["epoch"] for row in position["history"]] == [1]
+
+
+def test_a_disk_too_full_for_the_model_is_one_line_and_the_run_can_be_finished(tmp_path):
+    with small_disk(tmp_path / "run") as disk:
+        options = {"epochs": 1, "sample_every": 0}
+        with pytest.raises(runs.RunError) as error:
+            # The model's file has 105 kB.
+            run(disk.path, callbacks=[FillDisk(disk, 65536)], **options)
+        told = f"{disk.path / 'model.keras'}: could not be written ({disk.told}"
+        assert str(error.value).startswith(told)
+        assert "\n" not in str(error.value)
+        assert not list(disk.path.glob("*.keras"))
+        disk.leave(2**20)
+        run(disk.path, callbacks=[], resume=True, **options)
+        assert runs.load_model(disk.path).sample(2, seed=0).shape == (2, 8, 8, 1)
 
 
 def test_killed_between_any_two_writes_a_whole_checkpoint_is_there(tmp_path, monkeypatch):
@@ -431,39 +497,24 @@ def test_a_folder_in_use_is_refused_and_left_alone(tmp_path):
 
 
 @pytest.mark.slow
-def test_what_a_resumed_run_may_not_change(tmp_path):
-    folder = tmp_path / "run"
-    config = "[train]\nepochs = 3\n[train.optimizer]\nlearning_rate = 0.001\n"
-    with pytest.raises(Interrupted):
-        run(folder, after=6, config_text=config)
-    before = files_of(folder)
+def test_what_a_resumed_run_may_not_change(cut):
+    before = files_of(cut)
     for options, message in (
         (
-            {"config_text": config.replace("0.001", "0.1")},
+            {"config_text": CONFIG.replace("0.001", "0.1")},
             "optimizer.learning_rate was 0.001, now 0.1",
         ),
-        ({"config_text": config + "clipnorm = 1\n"}, "clipnorm was None, now 1"),
-        ({"config_text": config, "examples": 40}, "was run with batches an epoch = 4, now 5"),
-        ({"config_text": config, "callbacks": []}, "was run with callbacks that remember"),
-        ({"config_text": config, "model": toy_gan(13)}, "of another model"),
+        ({"config_text": CONFIG + "clipnorm = 1\n"}, "clipnorm was None, now 1"),
+        ({"config_text": CONFIG, "examples": 40}, "was run with batches an epoch = 4, now 5"),
+        ({"config_text": CONFIG, "callbacks": []}, "was run with callbacks that remember"),
+        ({"config_text": CONFIG, "model": toy_gan(13)}, "of another model"),
     ):
         with pytest.raises(runs.RunError, match=message):
-            run(folder, resume=True, **options)
-        assert files_of(folder) == before
-    history = run(folder, resume=True, epochs=2, config_text=config.replace("3", "2"))
+            run(cut, resume=True, **options)
+        assert files_of(cut) == before
+    history = run(cut, resume=True, epochs=2, config_text=CONFIG.replace("3", "2"), **validated())
     assert history["epoch"] == [1, 2]
-    assert "epochs = 2" in (folder / "config.toml").read_text()
-
-
-@pytest.mark.slow
-def test_a_resumption_elsewhere_is_noted(tmp_path, monkeypatch):
-    with pytest.raises(Interrupted):
-        run(tmp_path / "run", after=6)
-    monkeypatch.setattr(keras, "__version__", "9.9.9")
-    run(tmp_path / "run", resume=True)
-    versions = json.loads((tmp_path / "run" / "versions.json").read_text())
-    assert versions["keras"] != "9.9.9"
-    assert [other["keras"] for other in versions["resumed_with"]] == ["9.9.9"]
+    assert "epochs = 2" in (cut / "config.toml").read_text()
 
 
 def test_callbacks_without_a_memory_may_come_and_go(tmp_path):
@@ -505,21 +556,17 @@ def test_batches_must_be_resumable(tmp_path):
         runs.train(toy_gan(), toy_batches(), folder=tmp_path, epochs=0)
 
 
-@pytest.mark.slow
-def test_load_model_says_what_is_missing(tmp_path):
+def test_load_model_says_what_is_missing(whole, cut, tmp_path):
     with pytest.raises(runs.RunError, match="there is no such run"):
         runs.load_model(tmp_path / "nowhere")
     with pytest.raises(runs.RunError, match="is no run's folder"):
         runs.load_model(tmp_path)
-    with pytest.raises(Interrupted):
-        run(tmp_path / "run", after=1)
     with pytest.raises(runs.RunError, match="is not finished; finish it with train --resume"):
-        runs.load_model(tmp_path / "run")
-    run(tmp_path / "run", resume=True)
-    file = tmp_path / "run" / "model.keras"
-    file.write_bytes(file.read_bytes()[:-100])
+        runs.load_model(cut)
+    content = (whole.folder / "model.keras").read_bytes()
+    (cut / "model.keras").write_bytes(content[:-100])
     with pytest.raises(runs.RunError, match="model.keras: is damaged"):
-        runs.load_model(tmp_path / "run")
+        runs.load_model(cut)
 
 
 # -- Keras' own -------------------------------------------------------------------------------

@@ -14,8 +14,9 @@ from keras_gen.data.sources import fashion_mnist
 
 tfds = pytest.importorskip("tensorflow_datasets")
 
-# TFDS and what it imports warn of their own affairs.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
+# TFDS and what it imports warn of their own affairs. Once for all backends: it has TensorFlow
+# prepare what NumPy reads, whichever backend Keras is on.
+pytestmark = [pytest.mark.slow, pytest.mark.parity, pytest.mark.filterwarnings("default")]
 
 debian = pytest.mark.skipif(
     not fashion_mnist.complete(fashion_mnist.DEBIAN), reason="needs dataset-fashion-mnist"

@@ -1,7 +1,5 @@
 """The engine's names, against closed forms, and the plain path beside each fast one."""
 
-import platform
-
 import keras
 import numpy as np
 import pytest
@@ -238,48 +236,3 @@ def test_several_steps_are_one_loop_only_where_xla_keeps_its_convolutions(convol
     model.compile("sgd", steps_per_execution=2)
     model.fit(np.ones((8, 4, 4, 1), "float32"), batch_size=2, verbose=0)
     assert bool(loops) == (not convolves or jax.default_backend() != "cpu")
-
-
-MEMORY = """
-import ctypes, resource, sys
-from keras_gen.engine.memory import keep_freed_memory
-if sys.argv[1] == "kept":
-    keep_freed_memory()
-libc = ctypes.CDLL(None)
-libc.malloc.restype, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
-libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
-def step():
-    blocks = [libc.malloc(2**26) for _ in range(2)]
-    for block in blocks:
-        libc.memset(block, 1, 2**26)
-    for block in blocks:
-        libc.free(block)
-step()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-step()
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
-"""
-
-
-def page_faults(how, **environment):
-    import os
-    import subprocess
-    import sys
-
-    plain = {name: v for name, v in os.environ.items() if not name.startswith("MALLOC_")}
-    result = subprocess.run(
-        [sys.executable, "-c", MEMORY, how],
-        env=plain | environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(result.stdout)
-
-
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library's malloc")
-def test_memory_that_a_step_freed_is_there_for_the_next():
-    given_back = page_faults("plain")
-    assert given_back > 1000
-    assert page_faults("kept") < given_back / 100
-    assert page_faults("kept", MALLOC_ARENA_MAX="2") > 1000  # the user's choice stands
