@@ -160,7 +160,7 @@ def test_the_margin_of_three_seeds_is_eight_deviations():
         ("expect.test_los.at_most=3", ("expect.test_los", "did you mean 'test_loss'")),
         ("expect.test_loss.at_most=test_k", ("expect.test_loss", "did you mean 'test_kl'")),
         ("expect.test_kl.at_mos=3", ("expect.test_kl.at_mos", "did you mean 'at_most'")),
-        ("expect.test_kl.reached=3", ("expect.test_kl", "at_most or at_least")),
+        ("expect.test_reconstruction.reached=3", ("test_reconstruction", "at_most or at_least")),
         ("expect.test_loss.reached=[1, 2]", ("expect.test_loss.reached", "expect.seeds", "got 2")),
         ("expect.command=make", ("expect.command", "keras-gen train", "'make'")),
         ("expect.command=keras-gen train 'a", ("expect.command", "No closing quotation")),
