@@ -32,7 +32,7 @@ def verified(name, out, *overrides):
     ("name", "results"),
     [
         ("autoencoder_digits", {"reconstruction_error", "reconstruction_error_of_pca"}),
-        ("vae_digits", {"test_loss", "reconstruction_error_of_pca"}),
+        ("vae_digits", {"test_loss", "test_kl", "reconstruction_error_of_pca"}),
         ("vqvae_digits", {"reconstruction_error", "reconstruction_error_of_pca"}),
         (
             "gan_digits",
@@ -47,3 +47,28 @@ def verified(name, out, *overrides):
 )
 def test_a_config_on_digits_reaches_what_it_expects(name, results, tmp_path):
     assert set(verified(name, tmp_path / "run")) == results
+
+
+# The config's 200 epochs, cut to 14 by a faster rate; an average over fewer steps follows it. Seeds
+# 0, 1 and 2 reached 8 modes each on JAX, shares of 0.68, 0.69 and 0.61 near one and divergences
+# of 0.004, 0.007 and 0.026: the bounds leave 8 deviations. A fitted Gaussian reaches 7 modes, too,
+# by 0.003 of its samples: modes alone say nothing.
+SHORT = (
+    *("train.epochs=14", "model.ema=0.98"),
+    *(
+        f"train.optimizer.{player}.{option}"
+        for player in ("generator", "discriminator")
+        for option in ("learning_rate.peak=4e-3", "beta_1=0.0")
+    ),
+    *(
+        "expect.modes.at_least=7",
+        "expect.high_quality.at_least=0.4",
+        "expect.reverse_kl.at_most=0.1",
+    ),
+)
+
+
+@pytest.mark.slow
+def test_a_gan_finds_the_modes_of_a_ring_of_gaussians(tmp_path):
+    results = verified("gan_ring", tmp_path / "run", *SHORT)
+    assert results["modes"] >= 7

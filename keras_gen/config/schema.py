@@ -584,9 +584,13 @@ def _check_expect(expect):
     if expect.command is not None:
         _check_command(expect)
     for name, bound in expect.bounds.items():
-        if not isinstance(bound.reached, list):
-            continue
-        if expect.seeds is None or len(bound.reached) != len(expect.seeds):
+        if bound.reached is not None and expect.command is None:
+            raise ConfigError(
+                f"expect.{name}.reached: expected the command that reached it beside it, as "
+                'expect.command = "keras-gen verify ...", got none'
+            )
+        many = isinstance(bound.reached, list)
+        if many and (expect.seeds is None or len(bound.reached) != len(expect.seeds)):
             raise ConfigError(
                 f"expect.{name}.reached: expected a number for each of expect.seeds = "
                 f"{expect.seeds}, got {len(bound.reached)}"
@@ -596,7 +600,10 @@ def _check_expect(expect):
 def _check_command(expect):
     """The command can be typed: programs of ours, a backend that there is, and its seeds."""
     for part in expect.command.split("&&"):
-        words = shlex.split(part)
+        try:
+            words = shlex.split(part)
+        except ValueError as error:
+            raise ConfigError(f"expect.command: {error}, in {part.strip()!r}") from None
         if words[:1] != ["keras-gen"] or len(words) < 3:
             raise ConfigError(
                 f"expect.command: expected keras-gen train, evaluate or verify and what it takes, "
