@@ -38,8 +38,8 @@ clean:
 
 # -- By hand: the ends of the version ranges, and a GPU -------------------------------------------
 
-# The engine, random numbers, users' models, configs; of the suite a family a wing; and a whole run.
-RANGE_TESTS = tests/engine tests/test_random.py tests/test_user_model.py tests/test_config.py
+# The engine, random numbers, users' models; of the suite a family a wing; and a whole run.
+RANGE_TESTS = tests/engine tests/test_random.py tests/test_user_model.py
 RANGE_CASES = tests/conformance.py -k "cvae or wgan_gp"
 RANGE_INSTALL = -m pip install --quiet --disable-pip-version-check pytest pytest-xdist
 
