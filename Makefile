@@ -65,7 +65,7 @@ clean:
 
 # -- By hand: the ends of the version ranges, and a GPU -------------------------------------------
 
-# The engine, random numbers, users' models; and of the suite a family a wing.
+# The engine, random numbers, users' models; of the suite a family a wing; and a whole run.
 RANGE_TESTS = tests/engine tests/test_random.py tests/test_user_model.py
 RANGE_CASES = tests/conformance.py -k "cvae or wgan_gp"
 RANGE_INSTALL = -m pip install --quiet --disable-pip-version-check pytest pytest-xdist
@@ -81,6 +81,8 @@ test-floors test-newest: test-%:
 	    KERAS_BACKEND=$$backend $(TEST_ENV) sh -c \
 	      ".venv-$*-$$backend/bin/python $(PYTEST) $$tests"; \
 	  done; \
+	  .venv-$*-$$backend/bin/keras-gen train vae_digits --backend $$backend \
+	    --set train.epochs=1 --out .venv-$*-$$backend/run --overwrite; \
 	done
 
 .venv-floors-%/installed: pyproject.toml floors.txt
