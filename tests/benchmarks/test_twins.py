@@ -28,7 +28,8 @@ ROUNDING = 2.0**-22  # of a weight that was subtracted from another: two roundin
 # are many, one whose input rounding carries over 0 changes a gradient by more than the tolerance:
 # in small images none lies so near.
 SMALLER = {
-    "dcgan_64": {"batch": 4, "side": 32},
+    "dcgan_28": {"batch": 4, "width": 4},
+    "dcgan_64": {"batch": 4, "side": 16, "width": 4},
     "r3gan_32": {"batch": 4, "side": 16, "width": 4},
     "sngan_32": {"batch": 4, "side": 16, "width": 4},
 }
@@ -41,19 +42,30 @@ FEWER = {
     "vqvae_28": {"encoder": {"blocks": 1}, "decoder": {"blocks": 1}},
     "wgan_gp_28": {"discriminator_steps": 2},
 }
-# So large an epsilon that the rounding of a small gradient does not turn whole steps around; steps
-# so long that a weight's rounding is small beside them; no two players alike; and no beta_2 of
-# 0.999, whose bias Keras corrects by what float32 leaves of `1 - 0.999**step`: 1e-5 off at step 2.
+# So large an epsilon that the rounding of a small gradient does not turn whole steps around, and
+# steps so short that the rounding of a discriminator's hardly reaches a generator's; no two players
+# alike; and no beta_2 of 0.999, whose bias Keras corrects by what float32 leaves of
+# `1 - 0.999**step`: 1e-5 off at step 2.
 OPTIMIZERS = {
-    "model": {"learning_rate": 0.01, "epsilon": 1e-3, "beta_2": 0.99},
-    "discriminator": {"learning_rate": 0.01, "epsilon": 1e-3, "beta_2": 0.99},
-    "generator": {"learning_rate": 0.02, "epsilon": 2e-3, "beta_1": 0.6, "beta_2": 0.95},
+    "model": {"learning_rate": 1e-3, "epsilon": 1e-3, "beta_2": 0.99},
+    "discriminator": {"learning_rate": 1e-3, "epsilon": 1e-3, "beta_2": 0.99},
+    "generator": {"learning_rate": 2e-3, "epsilon": 2e-3, "beta_1": 0.6, "beta_2": 0.95},
 }
 CALLS = 2
 # What only `KERAS_GEN_TEST_ALL=1` runs: inductor over each twin, and the pieces that Keras'
 # `jit_compile` on PyTorch cuts each train step into, the same step; minutes a case.
 ALL = os.environ.get("KERAS_GEN_TEST_ALL") == "1"
 LONG = [("torch", "keras", "jit")]
+# Stock Keras trains keras-gen's own networks: one case of each of its train steps shows them.
+OF_STOCK_KERAS = (
+    "gan_ring",
+    "iwae_k50",
+    "r3gan_32",
+    "sngan_32",
+    "vae_mlp",
+    "vqvae_28",
+    "wgan_gp_28",
+)
 MODES = [
     (contestant, mode)
     for (backend, contestant), (_, _, modes) in registry.CONTESTANTS.items()
@@ -183,6 +195,8 @@ def difference(ours, theirs):
 @pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning")
 @pytest.mark.parametrize(("contestant", "mode"), MODES)
 def test_a_step_is_keras_gens(race, contestant, mode):
+    if contestant == "keras" and race.case.name not in OF_STOCK_KERAS and not ALL:
+        pytest.skip("another case shows this train step of stock Keras")
     if mode not in registry.OF_SEVERAL_STEPS:
         check(race, race.run(contestant, mode), contestant)
     elif len(race.case.steps_per_execution) > 1:
@@ -415,7 +429,10 @@ WAYS = {
 )
 @pytest.mark.parametrize("way", WAYS[BACKEND])
 def test_an_optimizer_moves_as_keras_along_given_gradients(way, settings):
-    """Gradients from far below epsilon to far above it, with Keras' defaults and without."""
+    """Gradients from far below epsilon to far above it, with Keras' defaults and without.
+
+    Keras itself is as near to the algorithm as float32 takes `1 - 0.999**step`.
+    """
     rng = np.random.default_rng(0)
     sizes = 10.0 ** rng.uniform(-9, 3, (3, 60))
     gradients = (rng.choice([-1, 1], sizes.shape) * sizes).astype("float32")
@@ -432,7 +449,7 @@ def test_an_optimizer_moves_as_keras_along_given_gradients(way, settings):
     for step, gradient in enumerate(gradients):
         keras_adam.apply([keras.ops.convert_to_tensor(gradient)], [variable])
         ours = keras.ops.convert_to_numpy(variable)
-        assert (np.abs(ours - sum(expected[: step + 1])) <= allowed[step]).all(), step
+        assert (np.abs(ours - sum(expected[: step + 1])) <= 2 * allowed[step]).all(), step
         assert (np.abs(theirs[step] - ours) <= allowed[step]).all(), step
 
 
