@@ -9,7 +9,6 @@ README = Path(__file__).parents[1] / "README.md"
 
 
 @pytest.mark.slow
-@pytest.mark.few_steps
 @pytest.mark.filterwarnings("default")
 def test_the_readme_runs(tmp_path, monkeypatch):
     """In this process: that a fresh one finds its backend is `test_alone.py`'s to hold."""

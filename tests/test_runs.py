@@ -20,7 +20,6 @@ from small_disk import small_disk
 
 from keras_gen import Diverged, backend, checkpoints, models, networks, runs
 
-pytestmark = pytest.mark.few_steps
 EXAMPLES = 30  # 4 batches an epoch, the last one of 6
 CONFIG = "[train]\nepochs = 3\n[train.optimizer]\nlearning_rate = 0.001\n"
 
