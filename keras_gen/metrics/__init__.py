@@ -10,7 +10,6 @@ from keras_gen.metrics.baselines import (
     pca_reconstruction_error,
     translation_baselines,
 )
-from keras_gen.metrics.classifier import Classifier
 from keras_gen.metrics.frechet import frechet_distance
 from keras_gen.metrics.mode_coverage import (
     covers,
@@ -19,7 +18,6 @@ from keras_gen.metrics.mode_coverage import (
     stacked_mode_coverage,
 )
 from keras_gen.metrics.precision_recall import precision_recall
-from keras_gen.metrics.rejection import RejectingClassifier
 from keras_gen.metrics.stylized_facts import stylized_facts
 
 __all__ = [
@@ -41,3 +39,16 @@ __all__ = [
     "stylized_facts",
     "translation_baselines",
 ]
+
+
+def __getattr__(name):
+    # Classifiers are Keras models, and Keras takes seconds to import; the metrics need none.
+    if name == "Classifier":
+        from keras_gen.metrics.classifier import Classifier
+
+        return Classifier
+    if name == "RejectingClassifier":
+        from keras_gen.metrics.rejection import RejectingClassifier
+
+        return RejectingClassifier
+    raise AttributeError(f"module 'keras_gen.metrics' has no attribute {name!r}")
