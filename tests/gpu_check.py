@@ -70,6 +70,10 @@ PROBE = {
     "jax": "import jax; device = jax.devices()[0]; print(jax.__version__, "
     "'cpu' if device.platform == 'cpu' else 'gpu', device.device_kind, sep='\\n')",
 }
+SHOWN = {
+    "gpu": "what this GPU does",
+    "cpu": "that this script and the tests run: the CPU stood in, and nothing of it is a GPU's",
+}
 OUTCOMES = "KERAS_GEN_GPU_CHECK_OUTCOMES"
 
 
@@ -150,9 +154,6 @@ def check(options):
     document = {
         "check": "keras-gen gpu-check",
         "device": options.device,
-        "what_it_shows": "a GPU's work"
-        if options.device == "gpu"
-        else "that this script and the tests run; the CPU stood in, and nothing here is a GPU's",
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
         "commit": commit(),
         "python": platform.python_version(),
@@ -160,6 +161,7 @@ def check(options):
         "backends": probed(backends, options),
     }
     ready = [name for name, part in document["backends"].items() if part["ok"]]
+    document["what_it_shows"] = SHOWN[options.device] if ready else "nothing"
     with tempfile.TemporaryDirectory(prefix="keras_gen_gpu_check_") as scratch:
         for name in ready:
             tests = tested(name, options, Path(scratch) / f"{name}.jsonl")

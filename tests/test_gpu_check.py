@@ -84,6 +84,7 @@ def test_nothing_that_did_not_run_is_called_good(tmp_path, monkeypatch, capsys):
         verdict = gpu_check.main(["--device", "cpu", "--backends", "jax"])
         document = json.loads(capsys.readouterr().out)
         assert document["ok"] == (verdict == 0)
+        assert ("nothing of it is a GPU's" in document["what_it_shows"]) == seen["jax"]["ok"]
         return document
 
     passed = '{"test": "t", "outcome": "passed", "seconds": 1}\n'
