@@ -449,8 +449,11 @@ def test_an_optimizer_moves_as_keras_along_given_gradients(way, settings):
     for step, gradient in enumerate(gradients):
         keras_adam.apply([keras.ops.convert_to_tensor(gradient)], [variable])
         ours = keras.ops.convert_to_numpy(variable)
-        assert (np.abs(ours - sum(expected[: step + 1])) <= 2 * allowed[step]).all(), step
-        assert (np.abs(theirs[step] - ours) <= allowed[step]).all(), step
+        exact = sum(expected[: step + 1])
+        assert (np.abs(ours - exact) <= 2 * allowed[step]).all(), step
+        # PyTorch's fused kernel takes the powers in float64, and is nearer to the algorithm.
+        off = np.minimum(np.abs(theirs[step] - ours), np.abs(theirs[step] - exact))
+        assert (off <= allowed[step]).all(), step
 
 
 COMPILED = [
