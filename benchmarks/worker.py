@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import importlib
-import importlib.metadata
 import inspect
 import io
 import json
@@ -286,8 +285,9 @@ def _versions(backend):
     names = ["numpy", backend, "keras", "keras-gen", "optax"]
     versions = {"python": platform.python_version()}
     for name in names:
-        if name.replace("-", "_") in sys.modules:
-            versions[name] = importlib.metadata.version(name)
+        module = sys.modules.get(name.replace("-", "_"))
+        if module is not None:  # a checkout that is not installed has no metadata
+            versions[name] = module.__version__
     return versions
 
 

@@ -276,7 +276,8 @@ def limited(command, settings, limit):
 
 def environment(backend, device):
     """Of a process of the check: its backend, its device, and a share of the GPU's memory."""
-    here = os.environ
+    # A check that a worker of pytest-xdist tests is no such worker itself.
+    here = {name: value for name, value in os.environ.items() if "PYTEST_XDIST" not in name}
     paths = [str(ROOT), str(ROOT / "tests"), *filter(None, [here.get("PYTHONPATH")])]
     settings = {
         **here,

@@ -217,7 +217,9 @@ def test_truncated_noise_is_for_models_that_have_noise(place, monkeypatch):
     assert not np.array_equal(*pictures)
     assert "has no noise to truncate" in ran("sample", "tiny", "--truncation", 1, code=2).stderr
     assert "more than 0, got -1" in ran("sample", "gan", "--truncation", -1, code=2).stderr
-    brightness = evaluation.Metric(lambda trial: {"brightness": float(trial.generate(20).mean())})
+    brightness = evaluation.Metric(
+        lambda trial: {"brightness": float(trial.generate(20).mean())}, lambda _: ("brightness",)
+    )
     monkeypatch.setitem(evaluation.METRICS, "loss", brightness)
     ran("evaluate", "gan", "--truncation", 0.1)
     written = json.loads((place / "gan" / "metrics.json").read_text())

@@ -323,6 +323,7 @@ def _exit_code(error):
     for module, name, code in (
         ("keras_gen.runs", "RunError", WRONG_INPUT),
         ("keras_gen.models.trainer", "Diverged", FELL_SHORT),
+        ("keras_gen.engine.versions", "MovedError", WRONG_INPUT),
     ):
         if module in sys.modules and isinstance(error, getattr(sys.modules[module], name)):
             return code
