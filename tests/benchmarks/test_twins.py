@@ -485,10 +485,10 @@ def test_tuned_twins_take_the_options_that_the_engine_gives_inductor(monkeypatch
     from benchmarks.native.torch import OurFlags
 
     engine = importlib.import_module("keras_gen.engine.torch")
-    met, before = [], config.shallow_copy_dict()
+    met, before = [], config.get_config_copy()
 
     def note(graph, inputs):
-        met.append({k: v for k, v in config.shallow_copy_dict().items() if v != before[k]})
+        met.append({k: v for k, v in config.get_config_copy().items() if v != before[k]})
 
     monkeypatch.setattr(compile_fx, "compile_fx", note)
     engine.compile_with_inductor(None, [torch.zeros(1)])
