@@ -477,6 +477,7 @@ def test_a_step_that_inductor_compiled_is_keras_gens(name, contestant, mode):
     check(race, race.run(contestant, mode), "native")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it is imported
 @pytest.mark.skipif(BACKEND != "torch", reason="inductor is PyTorch's")
 def test_tuned_twins_take_the_options_that_the_engine_gives_inductor(monkeypatch):
     import torch
