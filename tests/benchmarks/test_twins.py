@@ -477,6 +477,7 @@ def test_a_step_that_inductor_compiled_is_keras_gens(name, contestant, mode):
     check(race, race.run(contestant, mode), "native")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, when it is imported
 @pytest.mark.skipif(BACKEND != "torch", reason="inductor is PyTorch's")
 def test_tuned_twins_take_the_options_that_the_engine_gives_inductor(monkeypatch):
     import torch
@@ -485,10 +486,10 @@ def test_tuned_twins_take_the_options_that_the_engine_gives_inductor(monkeypatch
     from benchmarks.native.torch import OurFlags
 
     engine = importlib.import_module("keras_gen.engine.torch")
-    met, before = [], config.shallow_copy_dict()
+    met, before = [], config.get_config_copy()
 
     def note(graph, inputs):
-        met.append({k: v for k, v in config.shallow_copy_dict().items() if v != before[k]})
+        met.append({k: v for k, v in config.get_config_copy().items() if v != before[k]})
 
     monkeypatch.setattr(compile_fx, "compile_fx", note)
     engine.compile_with_inductor(None, [torch.zeros(1)])
