@@ -22,8 +22,8 @@ def verified(name, out, *overrides):
     assert result.stdout, result.output
     document = json.loads(result.stdout)
     short = [verdict for verdict in document["verdicts"] if not verdict["met"]]
-    assert (result.exit_code, short) == (0, [])
-    assert document["met"] is True
+    assert not short, short
+    assert (result.exit_code, document["met"]) == (0, True)
     return {verdict["result"]: verdict["number"] for verdict in document["verdicts"]}
 
 
