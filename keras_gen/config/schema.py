@@ -231,6 +231,9 @@ class Bound(Section):
     at_most: FiniteFloat | str | None = None
     at_least: FiniteFloat | str | None = None
     reached: FiniteFloat | list[FiniteFloat] | None = None
+    # In the configs of runs that were made before a config had a command, seeds and a cost.
+    backend: Sentence | None = None
+    minutes: FiniteFloat | None = None
 
     @property
     def numbers(self):
@@ -583,8 +586,9 @@ def _check_expect(expect):
             )
     if expect.command is not None:
         _check_command(expect)
+    before_commands = any(bound.backend for bound in expect.bounds.values())
     for name, bound in expect.bounds.items():
-        if bound.reached is not None and expect.command is None:
+        if bound.reached is not None and expect.command is None and not before_commands:
             raise ConfigError(
                 f"expect.{name}.reached: expected the command that reached it beside it, as "
                 'expect.command = "keras-gen verify ...", got none'

@@ -8,12 +8,15 @@ import sys
 
 import keras
 import numpy as np
-from keras.src.trainers import epoch_iterator
-from keras.src.trainers.data_adapters.data_adapter import DataAdapter
-from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 from keras_gen.data.errors import DataError
 from keras_gen.data.splits import random_stream
+from keras_gen.engine.versions import inner_parts
+
+with inner_parts():
+    from keras.src.trainers import epoch_iterator
+    from keras.src.trainers.data_adapters.data_adapter import DataAdapter
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
 
 # The purposes of random numbers, so that order and augmentation never share them.
 ORDER, AUGMENTATION = 0, 1

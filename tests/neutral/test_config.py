@@ -151,3 +151,17 @@ def test_piecewise_needs_one_rate_more_than_boundaries(tiny):
                 "{schedule = 'piecewise', rates = [1.0, 0.1], until_epochs = [1, 2]}"
             ],
         )
+
+
+def test_a_run_made_before_configs_had_commands_and_costs_is_read(tmp_path):
+    """Its bounds say where each number was reached, as `[expect]` did then."""
+    bound = 'test_loss = { at_most = -16.0, reached = -16.88, backend = "jax", minutes = 0.3 }'
+    other = 'reconstruction_error_of_pca = { at_least = "reconstruction_error", reached = 1.5 }'
+    evaluate = '[evaluate]\nmetrics = ["loss", "reconstruction_error"]'
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.toml").write_text(
+        "\n".join([TINY, evaluate, "[expect]", bound, other])
+    )
+    expect = config.read(str(tmp_path / "old" / "config.toml")).config.expect
+    assert expect.bounds["test_loss"].at_most == -16.0
+    assert expect.reached["test_loss"] == -16.88
