@@ -51,7 +51,7 @@ def test_a_config_on_digits_reaches_what_it_expects(name, results, tmp_path):
 
 # The config's 200 epochs, cut to 14 by a faster rate; an average over fewer steps follows it. Seeds
 # 0, 1 and 2 reached 8 modes each on JAX, shares of 0.68, 0.69 and 0.61 near one and divergences
-# of 0.004, 0.007 and 0.026: the bounds leave 8 deviations. A fitted Gaussian reaches 7 modes, too,
+# of 0.004, 0.007 and 0.026: the bounds leave 6 deviations. A fitted Gaussian reaches 7 modes, too,
 # by 0.003 of its samples: modes alone say nothing.
 SHORT = (
     *("train.epochs=14", "model.ema=0.98"),
