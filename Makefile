@@ -21,7 +21,9 @@ test: .venv-test/installed lint
 	$(TEST_ENV) .venv-test/bin/python $(PYTEST) $(PYTEST_OPTIONS) tests/neutral
 	@set -e; for backend in $(BACKENDS); do \
 	  echo "== the suite on $$backend"; \
-	  $(call ON,$$backend) $(PYTEST) $(PYTEST_OPTIONS) --ignore=tests/neutral -m "not parity" tests; \
+	  of_one=; [ $$backend = torch ] || of_one=" and not one_backend"; \
+	  $(call ON,$$backend) $(PYTEST) $(PYTEST_OPTIONS) --ignore=tests/neutral \
+	    -m "not parity$$of_one" tests; \
 	done
 	@echo "== parity and resumption between the backends"
 	$(call ON,jax) -m pytest -q -m parity --ignore=tests/neutral tests
@@ -33,6 +35,9 @@ check: .venv-test/installed lint
 
 # By hand, before a release: compilers as users have them, kills, the ends of the version ranges.
 test-all: test
+	@set -e; for backend in jax tensorflow; do \
+	  $(call ON,$$backend) $(PYTEST) --ignore=tests/neutral -m one_backend tests; \
+	done
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,torch) $(PYTEST) tests/conformance.py
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,jax) -m pytest -q -m parity tests/test_parity.py
 	@set -e; for backend in $(BACKENDS); do \

@@ -21,6 +21,8 @@ import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 
 NEUTRAL = Path(__file__).parent / "neutral"
+# Closed forms and refusals: they hold on one backend, and parity holds the others to its numbers.
+OF_ONE_BACKEND = [Path(__file__).parent / folder for folder in ("models", "networks")]
 # Whether programs are compiled as users' are, which takes hours: `make test-all`.
 AS_USERS = os.environ.get("KERAS_GEN_TEST_COMPILERS") == "users"
 # XLA's fusion emitters alone are half of the time that it takes to compile one operation.
@@ -76,6 +78,7 @@ def pytest_configure(config):
         jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at the marks
 def pytest_collection_modifyitems(config, items):
     """Skips `gpu` tests where there is no GPU, unless the CPU stands in for it.
 
@@ -84,6 +87,9 @@ def pytest_collection_modifyitems(config, items):
     """
     if config.neutral:
         return
+    for item in items:
+        if item.path.parent in OF_ONE_BACKEND and not item.get_closest_marker("every_backend"):
+            item.add_marker(pytest.mark.one_backend)
     # Two workers end together where the longest tests do not come last.
     items.sort(key=lambda item: item.get_closest_marker("inductor") is None)
     wanted = os.environ.get("KERAS_GEN_TEST_DEVICE")

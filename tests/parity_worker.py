@@ -15,10 +15,11 @@ import keras_gen  # noqa: I001  chooses the backend before Keras is imported
 
 import keras
 import numpy as np
+from builders import ENDS, NARROW
 from families import CASES
 from keras import ops
 
-from keras_gen import engine
+from keras_gen import GenerativeModel, engine, networks
 
 # Of steps taken one by one: what comes every few steps, comes; and of free ones.
 SYNCHRONISED, FREE, BATCH = 8, 20, 8
@@ -33,8 +34,8 @@ def numbers(tensor):
     return np.array(ops.convert_to_numpy(tensor))
 
 
-def start(model):
-    """The same starting weights on every backend, drawn in NumPy."""
+def draw(model):
+    """The same weights on every backend, drawn in NumPy."""
     rng = np.random.default_rng(11)
     for variable in model.trainable_variables:
         fan = max(int(np.prod(variable.shape[:-1])), 1)
@@ -43,6 +44,11 @@ def start(model):
         if np.ptp(numbers(variable)) > 0:  # state that begins at random, as singular vectors do
             direction = rng.normal(size=variable.shape)
             variable.assign((direction / np.linalg.norm(direction)).astype("float32"))
+
+
+def start(model):
+    """As `draw`, and the averages of the model begin at what they average."""
+    draw(model)
     for network, average, _ in model._averages:
         average.set_weights(network.get_weights())
 
@@ -141,6 +147,42 @@ def free(case):
     return record
 
 
+def offered(case):
+    """What a family can do besides a step, each from the same weights: `{its name: numbers}`."""
+    model = case.model(run_eagerly=True)
+    start(model)
+    x, labels = case.data(4)
+    found = {"sample": case.sample(model, 5, seed=1)}
+    if hasattr(model, "gradient_norms"):
+        for player, norm in model.gradient_norms(x, labels).items():
+            found[f"norm of {player}"] = norm
+    if case.input_channels:
+        found["translation"] = model.translate(x[..., : case.input_channels])
+    elif not case.from_noise:
+        mask = np.ones(x.shape[1:], "float32")
+        mask[:3] = 0
+        two = None if labels is None else labels[:2]
+        found["reconstruction"] = model.reconstruct(x, labels)
+        found["repair"] = model.reconstruct(x, labels, mask=mask)
+        found["walk"] = model.interpolate(x[:2], x[2:], 3, labels=two)
+        found["traversal"] = model.traverse(x[:2], [0], [-1.0, 1.0], labels=two)
+    if type(model).log_likelihood is not GenerativeModel.log_likelihood:
+        given = {} if labels is None else {"labels": labels}
+        found["likelihood"] = model.log_likelihood(np.round(x), samples=5, **given)
+    return {name: numbers(value) for name, value in found.items()}
+
+
+def mapped():
+    """What each builder's network makes of the same numbers with the same weights."""
+    found = {}
+    for name, (given, made) in ENDS.items():
+        network = networks.BUILDERS[name](given, made, **NARROW.get(name, {}))
+        draw(network)
+        x = np.random.default_rng(0).normal(size=(8, *given)).astype("float32")
+        found[name] = numbers(network(x))
+    return found
+
+
 def main():
     folder, reference = Path(sys.argv[1]), "--reference" in sys.argv
     if BACKEND == "torch":
@@ -153,6 +195,8 @@ def main():
             **synchronised(case, folder, reference),
         )
         np.savez(folder / f"{case.name}_free_{BACKEND}.npz", **free(case))
+        np.savez(folder / f"{case.name}_offered_{BACKEND}.npz", **offered(case))
+    np.savez(folder / f"networks_{BACKEND}.npz", **mapped())
     stream = keras_gen.random.Stream(1234)
     np.savez(
         folder / f"stream_{BACKEND}.npz",

@@ -17,6 +17,7 @@ def tiny():
     return tomllib.loads(TINY)
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
@@ -38,6 +39,7 @@ def test_the_mnist_configs_train_through_tfds(name, tmp_path):
     assert 400 < results["negative_log_likelihood"] < 800
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in config.presets() if name.endswith("_digits")])
 def test_every_digits_preset_builds_a_model_whose_samples_are_images_of_the_data(name):

@@ -357,6 +357,7 @@ def test_export_to_onnx_computes_the_same_images(place):
 # -- the CelebA configs, on TFDS' mock data ----------------------------------------------------
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", ["vae_celeb_a", "dcgan_celeb_a"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from builders import ENDS
 from conftest import AS_USERS, QUICK, UNOPTIMIZED, jax_cache
 from families import CASES
 from parity_worker import FREE, SYNCHRONISED
@@ -112,6 +113,23 @@ def test_free_runs_stay_together(results, case, backend):
             assert apart <= FREE_STRAY * moved + 1e-7, f"{key}: {apart} apart, moved by {moved}"
         elif key == "sample":
             np.testing.assert_allclose(got[key], value, atol=1e-3, err_msg=key)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+def test_what_a_family_offers_is_the_same(results, case, backend):
+    """Samples, repairs, walks, traversals, translations, likelihoods, from the same weights."""
+    expected = results(f"{case.name}_offered_{REFERENCE}")
+    got = results(f"{case.name}_offered_{backend}")
+    assert got.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-4, atol=1e-5, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", OTHERS)
+@pytest.mark.parametrize("builder", ENDS)
+def test_a_network_maps_alike(results, builder, backend):
+    expected, got = results(f"networks_{REFERENCE}"), results(f"networks_{backend}")
+    np.testing.assert_allclose(got[builder], expected[builder], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("backend", OTHERS)

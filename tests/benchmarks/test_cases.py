@@ -19,6 +19,7 @@ def built(request):
     return case, keras_gen_model.model_of(case)
 
 
+@pytest.mark.one_backend
 def test_a_case_is_a_config_that_builds_a_model_of_its_data(built):
     case, model = built
     assert case.train["batch_size"] == case.batch_size == 4

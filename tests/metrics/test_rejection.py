@@ -25,6 +25,7 @@ def trained():
     return RejectingClassifier((8, 8, 1), 10, name="judge").fit(*digits(), shown=60_000)
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 def test_it_takes_digits_it_has_not_seen_and_turns_away_what_only_has_their_pixels(trained):
     """No sample of these models was trained on; a softmax of ten classes is sure of many."""

@@ -7,6 +7,8 @@ from toys import numpy
 
 from keras_gen.models.averages import standing_statistics
 
+pytestmark = pytest.mark.every_backend
+
 EPSILON = 1e-3
 
 

@@ -11,6 +11,8 @@ from keras import ops
 import keras_gen
 from keras_gen import engine, models
 
+pytestmark = pytest.mark.every_backend
+
 
 class OneWeight(keras_gen.GenerativeModel):
     """`loss = mean((x - w)^2)` from `w = 0`, so that a step is `w += 2 rate (mean(x) - w)`."""

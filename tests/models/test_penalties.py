@@ -115,6 +115,7 @@ class Counted(keras.layers.Layer):
         return x
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("penalty", ["r1", ["r2"], ["r1", "r2"], ["zero_centred", "r2"]])
 def test_a_slope_at_data_or_samples_shares_the_pass_that_judges_them(penalty):
     """Loss and gradients are those of passes of their own, as `Penalty` takes them; only those
@@ -150,6 +151,7 @@ def test_a_slope_at_data_or_samples_shares_the_pass_that_judges_them(penalty):
         np.testing.assert_allclose(numpy(found), numpy(wanted), rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.every_backend
 @pytest.mark.parametrize("jit", [False, True], ids=["plain", "jit"])
 def test_a_lazy_penalty_is_paid_every_so_many_steps_for_all_of_them(jit):
     """A critic `w . x` under R1 alone, the data being 0: `w <- w (1 - 2 rate weight period)` in

@@ -102,6 +102,7 @@ def state(model):
     return numbers
 
 
+@pytest.mark.every_backend
 @pytest.mark.slow
 def test_a_stage_moves_what_it_needs_and_nothing_else_and_is_traced_once():
     """Weights, moments and averages; alpha moves on inside the program."""
@@ -120,6 +121,7 @@ def test_a_stage_moves_what_it_needs_and_nothing_else_and_is_traced_once():
     assert [int(number(model.optimizer[p].iterations)) for p in PLAYERS] == [6, 6]
 
 
+@pytest.mark.every_backend
 def test_evaluation_and_prediction_are_at_the_level_of_the_last_step():
     model, found = compiled(), []
     for _ in STAGES:
@@ -133,6 +135,7 @@ def test_evaluation_and_prediction_are_at_the_level_of_the_last_step():
     np.testing.assert_allclose(found, LEVELS, rtol=1e-6)
 
 
+@pytest.mark.every_backend
 def test_the_stage_follows_from_the_weights_that_are_put_back():
     """As a callback that resumes does, when `fit` has begun already."""
     model = compiled()
@@ -150,6 +153,7 @@ def test_the_stage_follows_from_the_weights_that_are_put_back():
     assert model.stage == STAGES[1]
 
 
+@pytest.mark.every_backend
 def test_saved_in_the_middle_of_a_fade_it_goes_on_from_there(tmp_path):
     model = compiled(ema=0.9)
     train(model, 2)

@@ -17,6 +17,8 @@ from keras_gen.networks.layers import (
     SpectralDense,
 )
 
+pytestmark = pytest.mark.every_backend
+
 RNG = np.random.default_rng(5)
 
 

@@ -88,6 +88,7 @@ def test_a_flow_is_invertible_and_its_log_determinant_is_that_of_its_jacobian():
     np.testing.assert_allclose(ops.convert_to_numpy(log_determinant), expected, atol=1e-4)
 
 
+@pytest.mark.one_backend
 @pytest.mark.many_steps
 @pytest.mark.parametrize(
     "prior, within",
@@ -177,6 +178,7 @@ def chain_nats(codes):
     return each.sum(1) - np.log(CHAIN)
 
 
+@pytest.mark.one_backend
 @pytest.mark.many_steps
 @pytest.mark.parametrize("shape", [(1, 6), (1, 3, 2)], ids=["codes", "levels of codes"])
 def test_a_pixel_cnn_finds_the_probabilities_of_indices(shape):
@@ -194,6 +196,7 @@ def test_a_pixel_cnn_finds_the_probabilities_of_indices(shape):
     np.testing.assert_array_equal(prior.sample(3000, seed=0), 2.0 * codes)
 
 
+@pytest.mark.one_backend
 @pytest.mark.many_steps
 def test_a_pixel_cnn_is_told_which_level_a_code_is_of():
     """Only the second level of a place follows the first: far from an edge, the place tells which.
