@@ -47,12 +47,13 @@ def test_each_outcome_is_written_down(tmp_path):
 
 
 def test_what_takes_too_long_is_stopped_and_its_last_words_are_kept(monkeypatch):
-    monkeypatch.setattr(gpu_check, "GRACE", 0.2)
     deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
-    for preamble, words in (("", "KeyboardInterrupt"), (deaf, "begun")):
+    # A busy machine may need its time to begin, and to end where it listens.
+    for preamble, grace, words in (("", 10, "KeyboardInterrupt"), (deaf, 0.2, "begun")):
+        monkeypatch.setattr(gpu_check, "GRACE", grace)
         code = f"{preamble}import time; print('begun', flush=True); time.sleep(60)"
-        part, lines = gpu_check.limited([sys.executable, "-c", code], dict(os.environ), 0.5)
-        assert part["stopped"] and part["code"] != 0 and part["seconds"] < 5
+        part, lines = gpu_check.limited([sys.executable, "-c", code], dict(os.environ), 1.5)
+        assert part["stopped"] and part["code"] != 0 and part["seconds"] < 12
         assert lines[0] == part["last_words"][0] == "begun"
         assert words in lines[-1]
 
