@@ -30,8 +30,8 @@ ROUNDING = 2.0**-22  # of a weight that was subtracted from another: two roundin
 SMALLER = {
     "dcgan_28": {"batch": 4, "width": 4},
     "dcgan_64": {"batch": 4, "side": 16, "width": 4},
-    "r3gan_32": {"batch": 4, "side": 16, "width": 4},
-    "sngan_32": {"batch": 4, "side": 16, "width": 4},
+    "r3gan_32": {"batch": 4, "side": 8, "width": 4},
+    "sngan_32": {"batch": 4, "side": 8, "width": 4},
 }
 FEWER = {
     "r3gan_32": {"generator": {"filters": [4, 4]}, "discriminator": {"filters": [4, 4]}},
