@@ -26,7 +26,7 @@ test: .venv-test/installed lint
 	    -m "not parity$$of_one" tests; \
 	done
 	@echo "== parity and resumption between the backends"
-	$(call ON,jax) -m pytest -q -m parity --ignore=tests/neutral tests
+	$(call ON,jax) -m pytest -n 2 --dist loadfile -q -m parity --ignore=tests/neutral tests
 
 # While you work: what touches no backend, and a small case of each wing on PyTorch.
 check: .venv-test/installed lint
@@ -37,6 +37,9 @@ check: .venv-test/installed lint
 test-all: test
 	@set -e; for backend in jax tensorflow; do \
 	  $(call ON,$$backend) $(PYTEST) --ignore=tests/neutral -m one_backend tests; \
+	done
+	@set -e; for backend in $(BACKENDS); do \
+	  KERAS_GEN_TEST_ALL=1 $(call ON,$$backend) $(PYTEST) tests/benchmarks; \
 	done
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,torch) $(PYTEST) tests/conformance.py
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,jax) -m pytest -q -m parity tests/test_parity.py
