@@ -160,13 +160,23 @@ def _has_gpu():
     return bool(tf.config.list_physical_devices("GPU"))
 
 
+@pytest.hookimpl(tryfirst=True)  # before the fixtures of a module, which train too
+def pytest_runtest_setup(item):
+    """On JAX, programs are optimized only in tests marked `many_steps`: others hardly run them."""
+    if item.config.neutral or _backend() != "jax":
+        return
+    import jax
+
+    few_steps = not (AS_USERS or item.get_closest_marker("many_steps") or _has_gpu())
+    jax.config.update("jax_disable_most_optimizations", few_steps)
+
+
 @pytest.fixture(autouse=True)
 def fresh_state(request, monkeypatch):
     """Seeds Keras, restores its policy, and keeps compilers from what costs more than it gains.
 
     Without inductor a captured torch graph computes the same numbers and needs no ten-second
-    compile; tests marked `inductor` compile it. On JAX, programs are optimized only in tests
-    marked `many_steps`: in all others they hardly run.
+    compile; tests marked `inductor` compile it.
     """
     if request.config.neutral:
         random.seed(0)
@@ -181,11 +191,5 @@ def fresh_state(request, monkeypatch):
     if _backend() == "torch" and not (AS_USERS or request.node.get_closest_marker("inductor")):
         engine = importlib.import_module("keras_gen.engine.torch")
         monkeypatch.setattr(engine, "compile_graph", lambda graph, inputs: graph)
-    if _backend() == "jax":
-        import jax
-
-        many_steps = request.node.get_closest_marker("many_steps")
-        few_steps = not (AS_USERS or many_steps or _has_gpu())
-        jax.config.update("jax_disable_most_optimizations", few_steps)
     yield
     keras.config.set_dtype_policy("float32")

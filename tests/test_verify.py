@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from keras_gen import cli
 
+pytestmark = pytest.mark.many_steps
 # XLA does not optimize in TensorFlow's suite: the plain graph takes a third of the time there.
 QUICK = ["train.sample_every=0"] + ["train.jit_compile=false"] * (
     keras.backend.backend() == "tensorflow"
