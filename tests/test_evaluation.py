@@ -126,6 +126,7 @@ def test_samples_are_judged_between_a_gaussian_and_the_data_itself():
 
 
 @pytest.mark.slow
+@pytest.mark.many_steps
 def test_a_judge_tells_what_it_accepts(monkeypatch):
     """Half of the samples are digits, half are not: so is the share, a little below."""
     splits = digits()

@@ -35,15 +35,6 @@ def verified(name, out, *overrides):
         ("autoencoder_digits", {"reconstruction_error", "reconstruction_error_of_pca"}),
         ("vae_digits", {"test_loss", "test_kl", "reconstruction_error_of_pca"}),
         ("vqvae_digits", {"reconstruction_error", "reconstruction_error_of_pca"}),
-        (
-            "gan_digits",
-            {
-                "digits_cnn_precision",
-                "digits_cnn_recall",
-                "digits_cnn_precision_of_gaussian",
-                "digits_cnn_recall_of_gaussian",
-            },
-        ),
     ],
 )
 def test_a_config_on_digits_reaches_what_it_expects(name, results, tmp_path):
