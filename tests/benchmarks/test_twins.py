@@ -492,5 +492,5 @@ def test_tuned_twins_take_the_options_that_the_engine_gives_inductor(monkeypatch
         met.append({k: v for k, v in config.get_config_copy().items() if v != before[k]})
 
     monkeypatch.setattr(compile_fx, "compile_fx", note)
-    engine.compile_with_inductor(None, [torch.zeros(1)])
+    engine.compile_with_inductor(torch.fx.symbolic_trace(torch.nn.Identity()), [torch.zeros(1)])
     assert met == [OurFlags.of_steps] == [OurFlags.of_modules]
