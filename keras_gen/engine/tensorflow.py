@@ -208,8 +208,8 @@ class StepAdapter:
         """One program a step, or a loop of `steps_per_execution` steps in one program.
 
         Batches are read outside of it: inside, Keras' way, a batch costs 0.3 ms of waiting for
-        another thread. Batches of unlike shapes, as the last of an epoch may be, and epochs that
-        end early go one by one.
+        another thread. Batches of unlike shapes, as the last of an epoch may be, epochs that end
+        early, and convolutions of XLA's on a CPU go one by one.
         """
         if self.run_eagerly or self._distribute_strategy is not None:
             return super()._make_function(step_function)
@@ -221,24 +221,34 @@ class StepAdapter:
 
         @program
         def loop(batches):
-            like = tf.nest.map_structure(
-                lambda leaf: tf.TensorSpec(leaf.shape[1:], leaf.dtype), batches
-            )
-            logs = one.get_concrete_function(like).structured_outputs
+            """`many` steps that lie in `batches`, stacked; the step is traced once for all."""
+            first = tf.nest.map_structure(lambda leaf: leaf[0], batches)
+            logs = one.get_concrete_function(first).structured_outputs
 
             def body(i, _):
-                return i + 1, step_function(tf.nest.map_structure(lambda leaf: leaf[i], batches))
+                return i + 1, one(tf.nest.map_structure(lambda leaf: leaf[i], batches))
 
             nothing = tf.nest.map_structure(lambda log: tf.zeros(log.shape, log.dtype), logs)
             return tf.while_loop(lambda i, _: i < many, body, (0, nothing), parallel_iterations=1)[
                 1
             ]
 
+        verdicts = {}
+
+        def suits_a_loop(batch):
+            signature = _signature(batch)
+            if signature not in verdicts:
+                verdicts[signature] = not self.jit_compile or _suits_a_loop_of_xla(
+                    one.get_concrete_function(batch).graph
+                )
+            return verdicts[signature]
+
         def function(iterator):
             batches = [_without_optionals(batch) for batch in itertools.islice(iterator, many)]
             if not batches:
                 raise StopIteration
-            if len(batches) == many > 1 and len(set(map(_signature, batches))) == 1:
+            alike = len(batches) == many > 1 and len(set(map(_signature, batches))) == 1
+            if alike and suits_a_loop(batches[0]):
                 return loop(tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *batches))
             for batch in batches:
                 logs = one(batch)
@@ -249,10 +259,22 @@ class StepAdapter:
     def _resolve_jit_for(self, steps):
         """`jit_compile="auto"`: XLA on an accelerator, as Keras decides; on a CPU where a run of
         `steps` steps repays the compile and no layer convolves: plain graphs convolve faster."""
-        if tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"):
+        if _accelerated():
             return None
         long = steps is not None and steps >= STEPS_THAT_REPAY_XLA
         return long and not any(isinstance(layer, CONVOLUTIONS) for layer in self._flatten_layers())
+
+
+def _accelerated():
+    return tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU")
+
+
+def _suits_a_loop_of_xla(graph):
+    """Whether XLA may put a step into a loop: on a CPU it leaves its fast convolutions there."""
+    graph = graph.as_graph_def()
+    branches = (function.node_def for function in graph.library.function)
+    nodes = itertools.chain(graph.node, *branches)
+    return _accelerated() or not any("Conv" in node.op for node in nodes)
 
 
 def _signature(batch):
