@@ -1,8 +1,9 @@
 """What every model must do, whatever its maths: one parametrized suite over `families.CASES`.
 
 Compiling a step costs far more than taking it, so the tests of one case come one after another
-and share what was compiled: `rehearsed` is one model and its short run, `fitted` the same model
-trained for long, `trained` the outcome of a short run in another way.
+and share what was compiled: `rehearsed` is one model and its short run, `looped` another that takes
+two compiled steps a call, `fitted` the latter trained for long, `trained` the outcome of a short
+run in another way.
 """
 
 import functools
@@ -14,12 +15,14 @@ import pytest
 from families import CASES, EXAMPLES, named
 from keras import ops
 
-from keras_gen import models
-
 BATCH = 16  # 40 examples: two full batches and a short one of 8
 WHOLE = 2 * BATCH  # without the short one, whose shape is a program of its own
 STEPS = 2 * WHOLE // BATCH  # of a short run, of two epochs
-LONG, ROUNDS = 8, 5  # epochs of `fitted`, and how often each shows the examples: 104 steps
+# Epochs of `fitted`, and how often each shows the examples where a loss is to fall: 48 steps.
+LONG, ROUNDS = 8, 3
+# How few steps are taken soonest. JAX would compile each of their operations; the others take
+# longer to trace a step than to take four.
+FEW_STEPS = {"run_eagerly": keras.backend.backend() != "jax"}
 # One player, several of them with labels, a derivative of a derivative: more combinations on these.
 CROSSED = named("autoencoder", "cgan_hinge_two_steps", "rae_gradient_penalty")
 UNLABELLED, LABELLED = named("vae", "cgan_hinge_two_steps")
@@ -27,8 +30,6 @@ UNLABELLED, LABELLED = named("vae", "cgan_hinge_two_steps")
 NETWORKS = named("vae_signal", "vqvae_ema", "flow_vae", "dcgan_averaged", "style_gan", "pix2pix")
 # What a step may remember outside of weights: an average, a pool of images, a stage, a controller.
 REMEMBERING = (*CROSSED, *named("dcgan_averaged", "cycle_gan", "progressive_gan", "began"))
-# One case of each family whose players' gradients can be watched.
-WATCHED = named("dcgan_averaged", "style_gan", "acgan", "infogan", "began", "progressive_gan")
 
 
 @pytest.fixture(scope="module", params=CASES, ids=lambda case: case.name)
@@ -93,30 +94,39 @@ def assert_terms(model, history):
 
 @functools.lru_cache(maxsize=1)
 def rehearsed(case):
-    """A model as a user compiles it, its first values, and the outcome of its short run."""
+    """A model, its first values, and the outcome of its short run, a step at a time."""
+    return begun_and_trained(case, **FEW_STEPS)
+
+
+@functools.lru_cache(maxsize=1)
+def looped(case):
+    """As `rehearsed`, two steps a call, compiled as those of a user's long run are."""
+    chosen = rehearsed(case)[0]._resolve_jit_for(steps=10**6)  # None: it is for Keras to say yes
+    return begun_and_trained(case, jit_compile=chosen is not False, steps_per_execution=2)
+
+
+def begun_and_trained(case, examples=WHOLE, **compile_options):
     keras.utils.set_random_seed(3)
-    model = case.model()
+    model = case.model(**compile_options)
     first = everything(model)
-    history = fit(model, case, epochs=2, examples=WHOLE)
+    history = fit(model, case, epochs=2, examples=examples)
     return model, first, (history, everything(model))
 
 
 @functools.lru_cache(maxsize=1)
 def fitted(case):
-    """The same model trained for long, and that history. No test counts on its weights."""
-    model, _, _ = rehearsed(case)
+    """The model of `looped` trained for long, and that history. No test counts on its weights."""
+    model, _, _ = looped(case)
     validation = {"validation_data": case.data(), "validation_freq": LONG}
     validation["validation_batch_size"] = EXAMPLES
-    return model, fit(model, case, epochs=LONG, rounds=ROUNDS, **validation)
+    rounds = ROUNDS if case.falling else 1
+    return model, fit(model, case, epochs=LONG, examples=WHOLE, rounds=rounds, **validation)
 
 
 @functools.lru_cache(maxsize=8)
 def trained(case, examples=WHOLE, **compile_options):
     """History and final values of two epochs: the start and the batches of `rehearsed`."""
-    keras.utils.set_random_seed(3)
-    model = case.model(**compile_options)
-    history = fit(model, case, epochs=2, examples=examples)
-    return history, everything(model)
+    return begun_and_trained(case, examples, **compile_options)[2]
 
 
 # -- Sources of batches -------------------------------------------------------------------------
@@ -261,24 +271,6 @@ def test_evaluation_moves_nothing_and_repeats(case):
     assert [path for path in moved if "evaluation_calls" not in path] == []
 
 
-@pytest.mark.parametrize("case", WATCHED, ids=lambda case: case.name)
-def test_the_norms_of_the_players_gradients_are_told_and_move_nothing(case):
-    model, _, _ = rehearsed(case)
-    x, labels = case.data(BATCH)
-    before = everything(model)
-    norms = {player: float(norm) for player, norm in model.gradient_norms(x, labels).items()}
-    assert set(norms) == set(model.optimizer)
-    assert all(np.isfinite(norm) and norm > 0 for norm in norms.values())
-    after = everything(model)
-    moved = [path for path in before if not np.array_equal(before[path], after[path])]
-    assert [path for path in moved if "evaluation_calls" not in path] == []
-
-
-def test_every_family_with_a_generator_of_noise_is_watched():
-    watched = {type(case.build()) for case in WATCHED}
-    assert watched == {f for f in models.FAMILIES.values() if hasattr(f, "gradient_norms")}
-
-
 def test_samples_have_the_shape_and_range_of_the_data_and_repeat(case):
     model, _ = fitted(case)
     before = everything(model)
@@ -319,7 +311,7 @@ def test_an_autoencoder_repairs_walks_and_traverses(case):
 
 
 def test_labels_are_asked_for_and_checked(case):
-    model = case.model()
+    model, _, _ = rehearsed(case)
     x, _ = case.data()
     if not case.labels:
         with pytest.raises(ValueError, match="takes none"):
@@ -337,7 +329,8 @@ def test_labels_are_asked_for_and_checked(case):
 @crossed
 def test_a_step_outside_fit_is_the_step_inside(case):
     """Parity holds the same of every case."""
-    outside, first, inside = rehearsed(case)
+    outside, first, _ = rehearsed(case)
+    inside = looped(case)[2]
     rewind(outside, first)
     x, labels = examples_of(case, WHOLE)
     history = {term: [] for term in outside.terms}
@@ -423,7 +416,7 @@ WAYS = {
 
 
 def test_two_compiled_steps_a_call_give_the_same_numbers(case):
-    assert_same_run(case, STEPS, rehearsed(case)[2], trained(case, **WAYS["two_steps_a_call_jit"]))
+    assert_same_run(case, STEPS, rehearsed(case)[2], looped(case)[2])
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -433,36 +426,46 @@ def test_every_way_takes_a_short_batch(case, way):
     assert_same_run(case, 6, expected, trained(case, EXAMPLES, **WAYS[way]))
 
 
-# Each case in float16, whose range is the harder, the way that `jit_compile="auto"` takes.
-PRECISIONS = [(case, "mixed_float16", "auto") for case in CASES if case not in CROSSED]
-PRECISIONS += [(case, "mixed_bfloat16", "auto") for case in NETWORKS]
-PRECISIONS += [
-    (case, policy, jit)
-    for case in CROSSED
-    for policy in ("mixed_bfloat16", "mixed_float16")
-    for jit in (False, True)
-]
+BOTH = "mixed_bfloat16", "mixed_float16"
+# Compiled where networks or ways to run differ; all in float16, whose range is the harder.
+COMPILED = [(case, "mixed_bfloat16", "auto") for case in NETWORKS]
+COMPILED += [(case, policy, jit) for case in CROSSED for policy in BOTH for jit in (False, True)]
 
 
-@pytest.mark.parametrize(
-    "case, policy, jit",
-    PRECISIONS,
-    ids=[f"{case.name}-{policy}-{jit}" for case, policy, jit in PRECISIONS],
-)
-def test_mixed_precision_trains(case, policy, jit):
+def assert_trains(case, policy, epochs, scale=None, **compile_options):
     keras.config.set_dtype_policy(policy)
-    model = case.model(jit_compile=jit)
-    scaled = policy == "mixed_float16"
-    assert (model.optimizer.loss_scale is not None) == scaled
+    model = case.model(**compile_options)
+    assert (model.optimizer.loss_scale is not None) == (policy == "mixed_float16")
+    if scale is not None:
+        model.optimizer.loss_scale.value.assign(scale)
     before = values(model.trainable_variables)
-    # The loss scale starts at 2^15 and halves until nothing overflows: ten steps or so.
-    history = fit(model, case, epochs=8 if scaled else 1, examples=WHOLE)
+    history = fit(model, case, epochs=epochs, examples=WHOLE)
     assert_terms(model, history)
     after = values(model.trainable_variables)
     moved = [path for path in before if not np.array_equal(before[path], after[path])]
     assert len(moved) > 0.8 * len(before)
     assert all(value.dtype == "float32" for value in after.values())
     assert ops.convert_to_numpy(case.sample(model, 3, seed=0)).dtype == "float32"
+
+
+@pytest.mark.parametrize(
+    "case, policy, jit",
+    COMPILED,
+    ids=[f"{case.name}-{policy}-{jit}" for case, policy, jit in COMPILED],
+)
+def test_compiled_mixed_precision_trains(case, policy, jit):
+    # The loss scale starts at 2^15 and halves until nothing overflows: ten steps or so.
+    epochs = 8 if policy == "mixed_float16" else 1
+    assert_trains(case, policy, epochs, jit_compile=jit)
+
+
+def test_mixed_precision_trains(case):
+    if case in CROSSED:
+        pytest.skip("compiled above")
+    if not FEW_STEPS["run_eagerly"] and case not in NETWORKS:
+        pytest.skip("JAX casts by itself what the others refuse: one case of each kind of network")
+    # From a scale at which nothing overflows, or in a step or two.
+    assert_trains(case, "mixed_float16", 2, scale=2.0**4, **FEW_STEPS)
 
 
 # -- Saving ---------------------------------------------------------------------------------------
@@ -500,14 +503,15 @@ def test_a_saved_model_trains_on_alike(case, tmp_path):
 
 
 def test_a_config_builds_the_same_model(case):
-    model = case.build()
+    model, _, _ = rehearsed(case)
     again = type(model).from_config(model.get_config())
     assert again.get_config() == model.get_config()
     assert [v.shape for v in again.variables] == [v.shape for v in model.variables]
 
 
 def test_call_is_what_is_predicted(case):
-    model, _ = fitted(case)
+    model, _, (_, short) = looped(case)
+    rewind(model, short)  # of few steps: what is far from its range rounds by more
     x, labels = case.data(8)
     shape = x[..., case.input_channels :].shape
     if case.input_channels:
@@ -518,7 +522,7 @@ def test_call_is_what_is_predicted(case):
     predicted = model.predict(inputs, verbose=0, batch_size=4)
     assert predicted.shape == shape
     alone = ops.convert_to_numpy(model(inputs))
-    np.testing.assert_allclose(predicted, alone, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(predicted, alone, rtol=0, atol=1e-5)
 
 
 def test_the_toy_is_what_the_suite_says():

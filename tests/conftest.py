@@ -90,8 +90,9 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.path.parent in OF_ONE_BACKEND and not item.get_closest_marker("every_backend"):
             item.add_marker(pytest.mark.one_backend)
-    # Two workers end together where the longest tests do not come last.
-    items.sort(key=lambda item: item.get_closest_marker("inductor") is None)
+    # Two workers end together where the longest tests do not come last; tests of one case
+    # come one after another, since they share what was compiled.
+    items.sort(key=lambda item: (not _is_long(item), _case_of(item)))
     wanted = os.environ.get("KERAS_GEN_TEST_DEVICE")
     if wanted not in (None, "cpu", "gpu"):
         raise pytest.UsageError(f"KERAS_GEN_TEST_DEVICE: expected cpu or gpu, got {wanted!r}")
@@ -103,6 +104,18 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="no GPU on this machine"))
 
 
+def _is_long(item):
+    return any(item.get_closest_marker(mark) for mark in ("inductor", "many_steps"))
+
+
+def _case_of(item):
+    """Its file, and the name of the case that a test of conformance is about."""
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    if item.path.name != "conformance.py" or not hasattr(parameters.get("case"), "optimizers"):
+        return str(item.path), ""
+    return str(item.path), parameters["case"].name
+
+
 @pytest.fixture(scope="session")
 def device():
     """What tests marked `gpu` run on: "gpu", or "cpu" where it stands in for one."""
@@ -112,6 +125,22 @@ def device():
 def jax_cache():
     """A folder of compiled programs: the suite compiles the same few again and again."""
     return os.path.join(tempfile.gettempdir(), f"keras_gen_tests_jax_{os.getuid()}")
+
+
+def environment_of(backend):
+    """For a process that runs another backend: programs of a few steps, compiled quickly."""
+    environment = {**os.environ, "KERAS_BACKEND": backend}
+    if AS_USERS:
+        return environment
+    unoptimized = UNOPTIMIZED if backend == "tensorflow" else ""
+    return environment | {
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} {QUICK} {unoptimized}",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "true",
+        # What the suite on JAX has compiled.
+        "JAX_COMPILATION_CACHE_DIR": jax_cache(),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 
 def _backend():
@@ -162,13 +191,21 @@ def _has_gpu():
 
 @pytest.hookimpl(tryfirst=True)  # before the fixtures of a module, which train too
 def pytest_runtest_setup(item):
-    """On JAX, programs are optimized only in tests marked `many_steps`: others hardly run them."""
-    if item.config.neutral or _backend() != "jax":
-        return
-    import jax
+    """Programs are optimized only in tests marked `many_steps`: others hardly run them.
 
+    On TensorFlow that leaves Grappler out, which parity lets rewrite a step of every case.
+    """
+    if item.config.neutral or _backend() == "torch":
+        return
     few_steps = not (AS_USERS or item.get_closest_marker("many_steps") or _has_gpu())
-    jax.config.update("jax_disable_most_optimizations", few_steps)
+    if _backend() == "jax":
+        import jax
+
+        jax.config.update("jax_disable_most_optimizations", few_steps)
+    else:
+        import tensorflow as tf
+
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": few_steps})
 
 
 @pytest.fixture(autouse=True)
