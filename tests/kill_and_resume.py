@@ -66,7 +66,7 @@ def toy_gan(units=12, **compile_options):
     return gan
 
 
-def toy_progressive_gan():
+def toy_progressive_gan(**compile_options):
     """A GAN that grows from 4 x 4 to 8 x 8, between its fourth and its eighth train step."""
     import keras
 
@@ -83,7 +83,8 @@ def toy_progressive_gan():
             fade_steps=4,
             ema=0.9,
         )
-    gan.compile({player: keras.optimizers.Adam(1e-3, 0.0, 0.99) for player in sockets})
+    players = {player: keras.optimizers.Adam(1e-3, 0.0, 0.99) for player in sockets}
+    gan.compile(players, **compile_options)
     return gan
 
 

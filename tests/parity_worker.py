@@ -4,7 +4,9 @@
 the state before each of its 8 steps; the others take each step from that state.
 """
 
+import contextlib
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -28,6 +30,11 @@ BACKEND = keras.backend.backend()
 
 def state_variables(model):
     return [*model.variables, *model.optimizer.variables]
+
+
+def name_of(variable):
+    """Without the number that Keras gives to the second model of a class, say."""
+    return re.sub(r"_\d+(?=_|$)", "", variable.name)
 
 
 def numbers(tensor):
@@ -64,41 +71,86 @@ def distance(one, other):
     return np.linalg.norm(np.subtract(one, other, dtype="float64"))
 
 
-def synchronised(case, folder, reference):
+class Steps:
+    """Takes a model's steps one by one, and keeps each gradient by its place, name and shape.
+
+    Where a step is compiled, which on JAX is much the sooner, its gradients come out as state of
+    the model, whose shapes the reference tells.
+    """
+
+    def __init__(self, model, shapes=None):
+        self.model, self.order, self.found = model, [], {}
+        self.slots = None
+        if not model.run_eagerly:
+            self.slots = {
+                key: keras.Variable(np.zeros(shape, "float32"), trainable=False, name="gradient")
+                for key, shape in shapes.items()
+            }
+            model._tracker.unlock()  # it is built
+            model.recorded_gradients = list(self.slots.values())
+            model._tracker.lock()
+        self.apply, engine.apply_gradients = engine.apply_gradients, self.recording
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        engine.apply_gradients = self.apply
+
+    def recording(self, optimizer, gradients, variables):
+        for gradient, variable in zip(gradients, variables, strict=True):
+            key = f"{len(self.order)} {name_of(variable)} {tuple(variable.shape)}"
+            self.order.append(key)
+            if self.slots is None:
+                self.found[key] = numbers(gradient)
+            else:
+                self.slots[key].assign(gradient)
+        self.apply(optimizer, gradients, variables)
+
+    def take(self, batch):
+        """`(terms, gradients)` of one step."""
+        traced_before, self.order = self.order, []
+        self.model.reset_metrics()
+        if self.slots is None:
+            terms = self.model.train_step(batch)
+        else:
+            terms = self.model.fit(*batch, batch_size=BATCH, shuffle=False, verbose=0).history
+            self.order = self.order or traced_before
+            self.found = {key: numbers(self.slots[key].value) for key in self.order}
+        terms = {term: numbers(value).reshape(()) for term, value in terms.items()}
+        return terms, {key: self.found[key] for key in self.order}
+
+
+def synchronised(case, model, folder, reference):
     """Each step from the reference's state: terms, gradients, and how far from its next state."""
-    model = case.model(run_eagerly=True)
-    start(model)
-    record, gradients = {}, []
-    plain = engine.apply_gradients
-
-    def recording(optimizer, grads, variables):
-        gradients.extend((v.name, numbers(g)) for g, v in zip(grads, variables, strict=True))
-        plain(optimizer, grads, variables)
-
-    states = None if reference else dict(np.load(awaited(folder / f"states_{case.name}.npz")))
-    saved = {}
-    engine.apply_gradients = recording
-    try:
+    record, saved, shapes = {}, {}, {}
+    variables = state_variables(model)
+    states = None
+    if not reference:
+        states = dict(np.load(awaited(folder / f"states_{case.name}.npz")))
+        shapes = {
+            key.removeprefix("gradient "): shape
+            for key, shape in states.items()
+            if key.startswith("gradient")
+        }
+    with Steps(model, shapes) as steps:
         for step, batch in enumerate(batches(case)):
-            for i, variable in enumerate(state_variables(model)):
+            for i, variable in enumerate(variables):
                 if reference:
                     saved[f"{step}_{i}"] = numbers(variable.value)
                 else:
                     variable.assign(states[f"{step}_{i}"])
-            model.reset_metrics()
-            gradients.clear()
-            for term, value in model.train_step(batch).items():
-                record[f"term {step} {term}"] = numbers(value)
-            for i, (path, gradient) in enumerate(gradients):
-                record[f"gradient {step} {i} {path}"] = gradient
-            for i, variable in enumerate([] if reference else state_variables(model)):
+            terms, gradients = steps.take(batch)
+            record |= {f"term {step} {term}": value for term, value in terms.items()}
+            for key, gradient in gradients.items():
+                record[f"gradient {step} {key}"] = gradient
+                saved[f"gradient {key}"] = np.array(gradient.shape, int)
+            for i, variable in enumerate([] if reference else variables):
                 old, new = states[f"{step}_{i}"], states[f"{step + 1}_{i}"]
                 apart, moved = distance(numbers(variable.value), new), distance(new, old)
-                record[f"state {step} {i} {variable.name}"] = np.array([apart, moved])
-        for i, variable in enumerate(state_variables(model)):
+                record[f"state {step} {i} {name_of(variable)}"] = np.array([apart, moved])
+        for i, variable in enumerate(variables):
             saved[f"{SYNCHRONISED}_{i}"] = numbers(variable.value)
-    finally:
-        engine.apply_gradients = plain
     if reference:
         np.savez(folder / "unfinished.npz", **saved)
         (folder / "unfinished.npz").rename(folder / f"states_{case.name}.npz")
@@ -125,11 +177,9 @@ class StepByStep(keras.callbacks.Callback):
         self.model.reset_metrics()
 
 
-def free(case):
+def free(case, model, variables):
     """Twenty steps through `fit` without looking back: terms a step, and state before and after."""
-    model = case.model()
-    start(model)
-    begun = [numbers(variable.value) for variable in state_variables(model)]
+    begun = [numbers(variable.value) for variable in variables]
     x, labels = case.data(FREE * BATCH)
     watch = StepByStep()
     model.fit(x, labels, batch_size=BATCH, shuffle=False, verbose=0, callbacks=[watch])
@@ -139,18 +189,20 @@ def free(case):
         for name, value in terms.items()
     }
     trained = {id(variable) for variable in model.trainable_variables}
-    for i, (variable, old) in enumerate(zip(state_variables(model), begun, strict=True)):
+    for i, (variable, old) in enumerate(zip(variables, begun, strict=True)):
         kind = "weight" if id(variable) in trained else "state"
-        record[f"{kind} {i} {variable.name}"] = numbers(variable.value)
-        record[f"begun {i} {variable.name}"] = old
+        record[f"{kind} {i} {name_of(variable)}"] = numbers(variable.value)
+        record[f"begun {i} {name_of(variable)}"] = old
     record["sample"] = numbers(case.sample(model, 5, seed=1))
     return record
 
 
-def offered(case):
-    """What a family can do besides a step, each from the same weights: `{its name: numbers}`."""
-    model = case.model(run_eagerly=True)
-    start(model)
+def offered(case, model, variables):
+    """What a family can do besides a step, each from the same weights: `{its name: numbers}`.
+
+    And which variables that moved.
+    """
+    begun = [numbers(variable.value) for variable in variables]
     x, labels = case.data(4)
     found = {"sample": case.sample(model, 5, seed=1)}
     if hasattr(model, "gradient_norms"):
@@ -169,17 +221,26 @@ def offered(case):
     if type(model).log_likelihood is not GenerativeModel.log_likelihood:
         given = {} if labels is None else {"labels": labels}
         found["likelihood"] = model.log_likelihood(np.round(x), samples=5, **given)
-    return {name: numbers(value) for name, value in found.items()}
+    found = {name: numbers(value) for name, value in found.items()}
+    found["moved"] = [
+        variable.path
+        for variable, old in zip(variables, begun, strict=True)
+        if not np.array_equal(numbers(variable.value), old)
+    ]
+    return found
 
 
 def mapped():
     """What each builder's network makes of the same numbers with the same weights."""
+    # TensorFlow traces a network for longer than it takes to call it once.
+    programs = contextlib.nullcontext if BACKEND == "tensorflow" else engine.sampling
     found = {}
     for name, (given, made) in ENDS.items():
         network = networks.BUILDERS[name](given, made, **NARROW.get(name, {}))
         draw(network)
         x = np.random.default_rng(0).normal(size=(8, *given)).astype("float32")
-        found[name] = numbers(network(x))
+        with programs():
+            found[name] = numbers(network(x))
     return found
 
 
@@ -190,12 +251,21 @@ def main():
 
         torch.set_num_threads(1)
     for case in CASES:
-        np.savez(
-            folder / f"{case.name}_synchronised_{BACKEND}.npz",
-            **synchronised(case, folder, reference),
-        )
-        np.savez(folder / f"{case.name}_free_{BACKEND}.npz", **free(case))
-        np.savez(folder / f"{case.name}_offered_{BACKEND}.npz", **offered(case))
+        # JAX would compile each operation of a step that is not compiled, and the step as well.
+        model = case.model(run_eagerly=BACKEND != "jax")
+        start(model)
+        variables = state_variables(model)
+        begun = [numbers(variable.value) for variable in variables]
+        parts = {"synchronised": synchronised(case, model, folder, reference)}
+        for part in (offered, free):
+            if part is free and model.run_eagerly:
+                model = case.model()
+                variables = state_variables(model)
+            for variable, value in zip(variables, begun, strict=True):
+                variable.assign(value)
+            parts[part.__name__] = part(case, model, variables)
+        for name, found in parts.items():
+            np.savez(folder / f"{case.name}_{name}_{BACKEND}.npz", **found)
     np.savez(folder / f"networks_{BACKEND}.npz", **mapped())
     stream = keras_gen.random.Stream(1234)
     np.savez(

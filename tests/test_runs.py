@@ -14,6 +14,7 @@ import keras
 import kill_and_resume
 import numpy as np
 import pytest
+from conftest import environment_of
 from kill_and_resume import arrays_of, first_difference, toy_batches, toy_callbacks, toy_gan
 from PIL import Image
 from small_disk import small_disk
@@ -196,6 +197,7 @@ def test_interrupted_anywhere_it_ends_the_same_bit_for_bit(whole, tmp_path, step
     assert first_difference(goal, tmp_path / "cut") is None
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 def test_without_checkpoints_inside_epochs_the_epoch_is_done_again(whole, cut, monkeypatch):
     """The same bits; and where the resumption was elsewhere, that is noted."""
@@ -235,6 +237,7 @@ def test_checkpoints_by_the_clock(tmp_path):
     assert checkpoint(tmp_path / "run") == (0, 2)
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 def test_stopped_early_it_stays_stopped(tmp_path):
     """Killed after its last checkpoint and before the model is written."""
@@ -495,6 +498,7 @@ def test_a_folder_in_use_is_refused_and_left_alone(tmp_path):
     assert files_of(tmp_path) == before
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 def test_what_a_resumed_run_may_not_change(cut):
     before = files_of(cut)
@@ -516,6 +520,7 @@ def test_what_a_resumed_run_may_not_change(cut):
     assert "epochs = 2" in (cut / "config.toml").read_text()
 
 
+@pytest.mark.one_backend
 def test_callbacks_without_a_memory_may_come_and_go(tmp_path):
     def remembering():
         return keras.callbacks.EarlyStopping("generator_loss", mode="min", patience=100)
@@ -610,13 +615,16 @@ def test_keras_model_checkpoint(tmp_path):
 # -- Three backends ---------------------------------------------------------------------------
 
 WORKER = """
+import functools
 import sys
 from pathlib import Path
 import kill_and_resume
 from keras_gen import checkpoints
 from test_runs import Interrupted, checkpoint, run
 
-place, here, toy = Path(sys.argv[1]), sys.argv[2], getattr(kill_and_resume, sys.argv[3])
+place, here = Path(sys.argv[1]), sys.argv[2]
+# Four runs of a few steps: what is saved, not how a step is compiled.
+toy = functools.partial(getattr(kill_and_resume, sys.argv[3]), run_eagerly=here != "jax")
 for line in sys.stdin:
     action, folder, *_ = line.split()
     folder = place / folder
@@ -648,8 +656,7 @@ def test_a_run_saved_on_one_backend_resumes_on_another(tmp_path, toy):
         name: subprocess.Popen(
             [sys.executable, "-c", WORKER, str(tmp_path), name, toy],
             env={
-                **os.environ,
-                "KERAS_BACKEND": name,
+                **environment_of(name),
                 "OMP_NUM_THREADS": "1",
                 "TF_CPP_MIN_LOG_LEVEL": "3",
                 "PYTHONPATH": os.pathsep.join([str(here.parent), str(here)]),
