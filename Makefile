@@ -39,7 +39,7 @@ test-all: test
 	  $(call ON,$$backend) $(PYTEST) --ignore=tests/neutral -m one_backend tests; \
 	done
 	@set -e; for backend in $(BACKENDS); do \
-	  KERAS_GEN_TEST_ALL=1 $(call ON,$$backend) $(PYTEST) tests/benchmarks; \
+	  KERAS_GEN_TEST_ALL=1 $(call ON,$$backend) $(PYTEST) tests/benchmarks tests/test_verify.py; \
 	done
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,torch) $(PYTEST) tests/conformance.py
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,jax) -m pytest -q -m parity tests/test_parity.py

@@ -141,6 +141,7 @@ def test_a_run_that_was_resumed_ends_with_a_gif_of_all_its_epochs(place):
     assert gif.exists()
 
 
+@pytest.mark.one_backend
 @pytest.mark.parametrize("wanted, columns", [("true", True), ("false", False)])
 def test_a_collapse_monitor_writes_its_numbers_to_the_history(place, wanted, columns):
     options = [
@@ -374,6 +375,7 @@ def test_the_celeb_a_configs_train_through_tfds(name, tmp_path):
     assert run_.picture.exists()
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 def test_a_series_is_trained_on_sampled_and_judged(tmp_path):
     """The whole way of somebody's own CSV file: curves in a picture, and the facts of returns."""
@@ -395,6 +397,7 @@ def test_a_series_is_trained_on_sampled_and_judged(tmp_path):
     assert np.isfinite(results["excess_kurtosis"])
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 def test_a_table_is_trained_on_and_samples_are_written_in_its_own_units(tmp_path):
     """From somebody's own CSV file to one like it, class by class."""
@@ -427,6 +430,7 @@ def own_rows(rng):
     return rng.normal([500.0, 0.01], [100.0, 0.001], (300, 2))
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 def test_sounds_are_trained_on_and_samples_can_be_heard(tmp_path):
     """From somebody's own recordings to a WAV file as loud and as fast as they are."""
@@ -495,6 +499,7 @@ metrics = ["translation_error"]
 """
 
 
+@pytest.mark.one_backend
 def test_a_translator_is_trained_shown_and_judged_beside_the_truth(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.toml").write_text(TRANSLATOR)

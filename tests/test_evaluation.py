@@ -100,6 +100,7 @@ def test_loss_is_every_term_on_the_test_images_the_same_each_time():
     assert first["test_loss"] == pytest.approx(first["test_reconstruction"] + first["test_kl"])
 
 
+@pytest.mark.one_backend
 @pytest.mark.slow
 @pytest.mark.many_steps
 def test_samples_are_judged_between_a_gaussian_and_the_data_itself():

