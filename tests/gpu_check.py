@@ -253,7 +253,14 @@ def limited(command, settings, limit):
     started, stopped = time.monotonic(), False
     with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
         process = subprocess.Popen(
-            command, cwd=ROOT, env=settings, stdout=output, stderr=output, process_group=0
+            command,
+            cwd=ROOT,
+            env=settings,
+            stdout=output,
+            stderr=output,
+            process_group=0,
+            # A shell lets what it starts in the background ignore it, and so do its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
             process.wait(limit)

@@ -4,6 +4,7 @@ import argparse
 import copy
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -46,7 +47,15 @@ def test_each_outcome_is_written_down(tmp_path):
     assert "one is two" in rows["test_bad"]["error"] or "assert 1 == 2" in rows["test_bad"]["error"]
 
 
-def test_what_takes_too_long_is_stopped_and_its_last_words_are_kept(monkeypatch):
+@pytest.fixture(params=[signal.default_int_handler, signal.SIG_IGN], ids=["front", "background"])
+def interrupts(request):
+    """What this process does with an interrupt: those that a shell starts by `&` ignore it."""
+    before = signal.signal(signal.SIGINT, request.param)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_what_takes_too_long_is_stopped_and_its_last_words_are_kept(monkeypatch, interrupts):
     deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); "
     # A busy machine may need its time to begin, and to end where it listens.
     for preamble, grace, words in (("", 10, "KeyboardInterrupt"), (deaf, 0.2, "begun")):
