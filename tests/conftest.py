@@ -65,6 +65,8 @@ def pytest_configure(config):
         sys.meta_path.insert(0, Blocked())
     if config.neutral or _only_hands_out_tests(config):
         return
+    if AS_USERS:  # torch's own, when inductor is imported
+        config.addinivalue_line("filterwarnings", "ignore:.torch.jit:DeprecationWarning")
     if _backend() != "torch":
         _let_xla_compile_quickly()
     else:
