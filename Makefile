@@ -41,6 +41,7 @@ test-all: test
 	@set -e; for backend in $(BACKENDS); do \
 	  KERAS_GEN_TEST_ALL=1 $(call ON,$$backend) $(PYTEST) tests/benchmarks tests/test_verify.py; \
 	done
+	KERAS_GEN_TEST_ALL=1 $(call ON,jax) $(PYTEST) tests/conformance.py -k test_mixed_precision
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,torch) $(PYTEST) tests/conformance.py
 	KERAS_GEN_TEST_COMPILERS=users $(call ON,jax) -m pytest -q -m parity tests/test_parity.py
 	@set -e; for backend in $(BACKENDS); do \

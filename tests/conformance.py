@@ -12,6 +12,7 @@ import importlib.util
 import keras
 import numpy as np
 import pytest
+from conftest import ALL
 from families import CASES, EXAMPLES, named
 from keras import ops
 
@@ -459,11 +460,13 @@ def test_compiled_mixed_precision_trains(case, policy, jit):
     assert_trains(case, policy, epochs, jit_compile=jit)
 
 
+# JAX casts by itself what the others refuse: one case of each kind of network, and all by hand.
+FLOAT16 = CASES if ALL or keras.backend.backend() != "jax" else NETWORKS
+FLOAT16 = [case for case in FLOAT16 if case not in CROSSED]
+
+
+@pytest.mark.parametrize("case", FLOAT16, ids=lambda case: case.name)
 def test_mixed_precision_trains(case):
-    if case in CROSSED:
-        pytest.skip("compiled above")
-    if not FEW_STEPS["run_eagerly"] and case not in NETWORKS:
-        pytest.skip("JAX casts by itself what the others refuse: one case of each kind of network")
     # From a scale at which nothing overflows, or in a step or two.
     assert_trains(case, "mixed_float16", 2, scale=2.0**4, **FEW_STEPS)
 

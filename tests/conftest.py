@@ -25,6 +25,8 @@ NEUTRAL = Path(__file__).parent / "neutral"
 OF_ONE_BACKEND = [Path(__file__).parent / folder for folder in ("models", "networks")]
 # Whether programs are compiled as users' are, which takes hours: `make test-all`.
 AS_USERS = os.environ.get("KERAS_GEN_TEST_COMPILERS") == "users"
+# Whether a test that the gate runs on one backend, or in a part, runs whole: `make test-all`.
+ALL = os.environ.get("KERAS_GEN_TEST_ALL") == "1"
 # XLA's fusion emitters alone are half of the time that it takes to compile one operation.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 # JAX is told by a setting of its own, test by test.

@@ -1,20 +1,18 @@
 """Models trained to a result, as a user trains them: by `keras-gen verify`."""
 
 import json
-import os
 
 import keras
 import pytest
+from conftest import ALL
 from typer.testing import CliRunner
 
 from keras_gen import cli
 
 pytestmark = pytest.mark.many_steps
-ALL = os.environ.get("KERAS_GEN_TEST_ALL") == "1"
+BACKEND = keras.backend.backend()
 # XLA does not optimize in TensorFlow's suite: the plain graph takes a third of the time there.
-QUICK = ["train.sample_every=0"] + ["train.jit_compile=false"] * (
-    keras.backend.backend() == "tensorflow"
-)
+QUICK = ["train.sample_every=0"] + ["train.jit_compile=false"] * (BACKEND == "tensorflow")
 
 
 def verified(name, out, *overrides):
@@ -48,11 +46,15 @@ OF_DIGITS = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", OF_DIGITS)
-def test_a_config_on_digits_reaches_what_it_expects(name, tmp_path):
-    backend, results = OF_DIGITS[name]
-    if keras.backend.backend() != backend and not ALL:
-        pytest.skip(f"{backend} verifies it; KERAS_GEN_TEST_ALL=1 does on every backend")
+@pytest.mark.parametrize(
+    ("name", "results"),
+    [
+        pytest.param(name, results, id=name)
+        for name, (backend, results) in OF_DIGITS.items()
+        if ALL or backend == BACKEND
+    ],
+)
+def test_a_config_on_digits_reaches_what_it_expects(name, results, tmp_path):
     assert set(verified(name, tmp_path / "run")) == results
 
 

@@ -5,12 +5,12 @@ compiled one, compiling is the cost.
 """
 
 import importlib
-import os
 import types
 
 import keras
 import numpy as np
 import pytest
+from conftest import ALL
 from draws import served
 
 from benchmarks import cases, keras_gen_model, registry
@@ -52,9 +52,8 @@ OPTIMIZERS = {
     "generator": {"learning_rate": 2e-3, "epsilon": 2e-3, "beta_1": 0.6, "beta_2": 0.95},
 }
 CALLS = 2
-# What only `KERAS_GEN_TEST_ALL=1` runs: inductor over each twin, and the pieces that Keras'
+# What only `ALL` runs: inductor over each twin, and the pieces that Keras'
 # `jit_compile` on PyTorch cuts each train step into, the same step; minutes a case.
-ALL = os.environ.get("KERAS_GEN_TEST_ALL") == "1"
 LONG = [("torch", "keras", "jit")]
 # Stock Keras trains keras-gen's own networks: one case of each of its train steps shows them.
 OF_STOCK_KERAS = (
