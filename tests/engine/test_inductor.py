@@ -4,6 +4,7 @@ Elsewhere in the suite the captured graph stands in for it, which costs no compi
 family of each kind goes all the way, with the layouts and the products that we teach inductor.
 """
 
+import dataclasses
 import importlib
 
 import keras
@@ -47,7 +48,8 @@ LAZY = Case(
 KINDS = (*named("dcgan_averaged", "wgan_gp", "vqvae_ema"), LAZY)
 
 
-# Of what a variable moved by: float16 rounds 8 times as finely as bfloat16.
+# Of what a variable moved by: float16 rounds 8 times as finely as bfloat16. By plain descent: Adam
+# makes a whole step of a gradient's sign, and near zero that is half precision's rounding.
 STRAYS = {"mixed_float16": STRAY, "mixed_bfloat16": 8 * STRAY}
 
 
@@ -92,6 +94,7 @@ def test_a_family_compiled_by_inductor_trains_as_eagerly(case, graphs, monkeypat
 def test_half_precision_compiled_by_inductor_trains_as_eagerly(policy, graphs):
     keras.config.set_dtype_policy(policy)
     (case,) = named("vae")
+    case = dataclasses.replace(case, optimizers={"model": ("SGD", {"learning_rate": 1e-2})})
     first, compiled, eager = outcomes(case)
     assert len(graphs) == 1
     assert_moved_alike(first, eager[1], compiled[1], STRAYS[policy])
