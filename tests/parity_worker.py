@@ -148,7 +148,8 @@ def synchronised(case, model, folder, reference):
             for i, variable in enumerate([] if reference else variables):
                 old, new = states[f"{step}_{i}"], states[f"{step + 1}_{i}"]
                 apart, moved = distance(numbers(variable.value), new), distance(new, old)
-                record[f"state {step} {i} {name_of(variable)}"] = np.array([apart, moved])
+                numbers_of = np.array([apart, moved, np.linalg.norm(new)])
+                record[f"state {step} {i} {name_of(variable)}"] = numbers_of
         for i, variable in enumerate(variables):
             saved[f"{SYNCHRONISED}_{i}"] = numbers(variable.value)
     if reference:

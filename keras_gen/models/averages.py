@@ -43,7 +43,9 @@ class Averaging:
         for network, average, decay in self._moving():
             for mean, variable in zip(average.variables, network.variables, strict=True):
                 if keras.backend.is_float_dtype(mean.dtype):
-                    mean.assign(decay * mean + (1.0 - decay) * ops.cast(variable, mean.dtype))
+                    # So written, the average of what does not move is it, bit for bit.
+                    apart = ops.cast(variable, mean.dtype) - mean
+                    mean.assign(mean + (1.0 - decay) * apart)
                 else:
                     mean.assign(variable)
 

@@ -1,10 +1,11 @@
-"""Averages: standing statistics of batch normalization against NumPy."""
+"""Averages: of constants, and standing statistics of batch normalization against NumPy."""
 
 import keras
 import numpy as np
 import pytest
 from toys import numpy
 
+from keras_gen import models
 from keras_gen.models.averages import standing_statistics
 
 pytestmark = pytest.mark.every_backend
@@ -26,6 +27,18 @@ def network(trainable=True):
 def batches(sizes=(6, 6, 6)):
     rng = np.random.default_rng(1)
     return [(rng.normal(2 * i, 1 + i, (n, 4))).astype("float32") for i, n in enumerate(sizes)]
+
+
+def test_the_average_of_what_does_not_move_is_it():
+    generator = keras.Sequential([keras.Input((3,)), keras.layers.Dense(50)])
+    discriminator = keras.Sequential([keras.Input((50,)), keras.layers.Dense(1)])
+    gan = models.GAN(generator, discriminator, latent_dim=3, ema=0.9)
+    still = {name: keras.optimizers.SGD(0.0) for name in ("generator", "discriminator")}
+    gan.compile(still, run_eagerly=True)
+    gan.fit(np.ones((40, 50), "float32"), batch_size=4, verbose=0)
+    np.testing.assert_array_equal(
+        numpy(gan.generator_average.layers[0].kernel), numpy(generator.layers[0].kernel)
+    )
 
 
 @pytest.mark.parametrize("trainable", [True, False])
