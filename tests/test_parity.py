@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from builders import ENDS
-from conftest import AS_USERS, environment_of
+from conftest import environment_of
 from families import CASES
 from parity_worker import FREE, SYNCHRONISED
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 REFERENCE, *OTHERS = ("tensorflow", "jax", "torch")
-# Of what a step, or a run of free ones, moves a variable by, in norm. Optimized by Grappler and XLA
-# as for users, a step rounds elsewhere, and Adam makes more of it: 0.051 of a beta in CycleGAN.
-STRAY, FREE_STRAY = 0.1 if AS_USERS else 0.05, 0.1
+# Of what a step, or a run of free ones, moves a variable by, in norm. On one processor Adam makes
+# 0.051 of a beta in CycleGAN of the rounding where a gradient is nearly zero.
+STRAY = 0.1
 
 
 def rounding(size):
@@ -105,7 +105,7 @@ def test_free_runs_stay_together(results, case, backend):
         elif key.startswith("state"):
             moved = np.linalg.norm(value - expected[key.replace("state", "begun", 1)])
             apart = np.linalg.norm(got[key] - value)
-            allowed = FREE_STRAY * moved + rounding(np.linalg.norm(value))
+            allowed = STRAY * moved + rounding(np.linalg.norm(value))
             assert apart <= allowed, f"{key}: {apart} apart, moved by {moved}"
         elif key == "sample":
             np.testing.assert_allclose(got[key], value, atol=1e-3, err_msg=key)
