@@ -133,6 +133,7 @@ def synchronised(case, model, folder, reference):
             for key, shape in states.items()
             if key.startswith("gradient")
         }
+    trained = {id(variable) for variable in model.trainable_variables}
     with Steps(model, shapes) as steps:
         for step, batch in enumerate(batches(case)):
             for i, variable in enumerate(variables):
@@ -148,8 +149,9 @@ def synchronised(case, model, folder, reference):
             for i, variable in enumerate([] if reference else variables):
                 old, new = states[f"{step}_{i}"], states[f"{step + 1}_{i}"]
                 apart, moved = distance(numbers(variable.value), new), distance(new, old)
-                numbers_of = np.array([apart, moved, np.linalg.norm(new)])
-                record[f"state {step} {i} {name_of(variable)}"] = numbers_of
+                kind = "weight" if id(variable) in trained else "state"
+                compared = np.array([apart, moved, np.linalg.norm(new)])
+                record[f"{kind} {step} {i} {name_of(variable)}"] = compared
         for i, variable in enumerate(variables):
             saved[f"{SYNCHRONISED}_{i}"] = numbers(variable.value)
     if reference:

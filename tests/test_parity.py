@@ -17,9 +17,9 @@ from parity_worker import FREE, SYNCHRONISED
 
 pytestmark = [pytest.mark.parity, pytest.mark.slow]
 REFERENCE, *OTHERS = ("tensorflow", "jax", "torch")
-# Of what a step, or a run of free ones, moves a variable by, in norm. On one processor Adam makes
-# 0.051 of a beta in CycleGAN of the rounding where a gradient is nearly zero.
-STRAY = 0.1
+# Of what a step, or a run of free ones, moves a variable by, in norm. Of a weight, Adam makes more
+# of the rounding where a gradient is nearly zero: 0.051 of a beta in CycleGAN, on one processor.
+STRAY, WEIGHT_STRAY, FREE_STRAY = 0.05, 0.1, 0.1
 
 
 def rounding(size):
@@ -65,7 +65,7 @@ def case(request):
 def test_synchronised_terms_gradients_and_states_agree(results, case, backend):
     expected = results(f"{case.name}_synchronised_{REFERENCE}")
     got = results(f"{case.name}_synchronised_{backend}")
-    states = {key: got.pop(key) for key in list(got) if key.startswith("state")}
+    states = {key: got.pop(key) for key in list(got) if key.startswith(("state", "weight"))}
     assert got.keys() == expected.keys() and len(got) > SYNCHRONISED
     for key, value in expected.items():
         if key.startswith("term"):
@@ -75,9 +75,9 @@ def test_synchronised_terms_gradients_and_states_agree(results, case, backend):
             # Absolute: a rounding of numbers near 1 that cancel, as a Wasserstein critic's do.
             assert difference <= max(1e-4 * norm, 1e-7), f"{key}: {difference} of {norm}"
     for key, (apart, moved, size) in states.items():
-        # Averages, codebooks, statistics, moments, counters; of a weight, what Adam makes of
-        # rounding where a gradient is nearly zero.
-        allowed = STRAY * moved + rounding(size)
+        # "state": averages, codebooks, statistics, moments, counters.
+        stray = WEIGHT_STRAY if key.startswith("weight") else STRAY
+        allowed = stray * moved + rounding(size)
         assert apart <= allowed, f"{key}: {apart} apart, moved by {moved}"
 
 
@@ -105,8 +105,7 @@ def test_free_runs_stay_together(results, case, backend):
         elif key.startswith("state"):
             moved = np.linalg.norm(value - expected[key.replace("state", "begun", 1)])
             apart = np.linalg.norm(got[key] - value)
-            allowed = STRAY * moved + rounding(np.linalg.norm(value))
-            assert apart <= allowed, f"{key}: {apart} apart, moved by {moved}"
+            assert apart <= FREE_STRAY * moved + 1e-7, f"{key}: {apart} apart, moved by {moved}"
         elif key == "sample":
             np.testing.assert_allclose(got[key], value, atol=1e-3, err_msg=key)
 
