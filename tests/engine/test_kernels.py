@@ -1,5 +1,6 @@
 """Our kernels against Keras' own: values, first and second derivatives, every geometry."""
 
+import functools
 import itertools
 
 import keras
@@ -157,20 +158,36 @@ def test_mixed_precision_keeps_its_dtype():
 
 
 @of_convolutions
-def test_one_channel_comes_out_in_half_precision_and_is_differentiated():
-    """PyTorch 2.13 on a CPU fails there for a kernel that lies channels-last."""
+@pytest.mark.parametrize(
+    "name, dtype, batch, strides",
+    [
+        ("conv", "float16", 2, 1),
+        ("conv", "bfloat16", 2, 2),
+        ("conv", "float32", 1, 1),
+        ("conv", "float32", 1, 2),
+        ("conv_transpose", "float32", 1, 1),
+    ],
+)
+def test_a_convolution_to_one_channel_is_differentiated(name, dtype, batch, strides):
+    """PyTorch 2.13 on a CPU fails where its kernel lies channels-last and oneDNN does not take it.
+
+    The slope of an entry of the kernel is the sum of the pixels that it reads: every so many of 6
+    rows and columns, from its own place on. One of a transposed kernel spreads all of them.
+    """
     rng = np.random.default_rng(2)
-    x, w = (rng.normal(size=shape).astype("float16") for shape in ((2, 8, 8, 4), (3, 3, 4, 1)))
+    x = rng.integers(-8, 8, size=(batch, 8, 8, 4 if name == "conv" else 1)) / 4  # exact in halves
+    w = rng.normal(size=(3, 3, 4, 1))
     with engine.fast_kernels():
-        kernel = keras.Variable(w, dtype="float16")
+        kernel, image = keras.Variable(w, dtype=dtype), ops.convert_to_tensor(x, dtype=dtype)
+        convolve = functools.partial(getattr(ops, name), image, kernel, strides=strides)
         (_, _), (gradient,) = engine.value_and_grad(
-            lambda: (ops.sum(ops.cast(ops.conv(x, kernel, padding="same"), "float32")), {}),
-            [kernel],
+            lambda: (ops.sum(ops.cast(convolve(), "float32")), {}), [kernel]
         )
-    padded = np.pad(x.astype("float64"), ((0, 0), (1, 1), (1, 1), (0, 0)))
-    windows = [[padded[:, i : i + 8, j : j + 8].sum((0, 1, 2)) for j in range(3)] for i in range(3)]
-    got = ops.convert_to_numpy(gradient).astype("float64")
-    np.testing.assert_allclose(got[..., 0], windows, rtol=0.02, atol=0.05)
+    places = [slice(i, i + 6, strides) if name == "conv" else slice(None) for i in range(3)]
+    expected = [[x[:, rows, columns].sum((0, 1, 2)) for columns in places] for rows in places]
+    expected = np.broadcast_to(np.array(expected)[..., None], w.shape)
+    got = ops.convert_to_numpy(ops.cast(gradient, "float32"))
+    np.testing.assert_allclose(got, expected, rtol=0.01, atol=1e-4)
 
 
 @pytest.mark.parametrize("shape, axis", [((6, 4, 3, 5), -1), ((6, 5, 4, 3), 1), ((9, 5), -1)])

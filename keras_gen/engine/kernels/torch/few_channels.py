@@ -27,8 +27,9 @@ def suits(tensor, kernel, strides, dilation):
 def oriented(kernel):
     """A kernel `(height, width, in, out)` as PyTorch's `(out, in, height, width)`."""
     kernel = kernel.permute(3, 2, 0, 1)
-    if kernel.shape[0] == 1 and kernel.dtype == torch.float16 and kernel.device.type == "cpu":
-        # PyTorch 2.13 differentiates no other layout: "grad_weight must be contiguous".
+    if kernel.shape[0] == 1 and kernel.device.type == "cpu":
+        # PyTorch 2.13 differentiates no other layout where it is not oneDNN that convolves: in
+        # half precision, or one small image. "grad_weight must be contiguous"
         return kernel.contiguous()
     return kernel.contiguous(memory_format=torch.channels_last)
 
