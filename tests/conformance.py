@@ -525,8 +525,11 @@ def test_call_is_what_is_predicted(case):
     predicted = model.predict(inputs, verbose=0, batch_size=4)
     assert predicted.shape == shape
     alone = ops.convert_to_numpy(model(inputs))
-    # Rounding is of the size of the largest numbers, also in those near 0.
-    np.testing.assert_allclose(predicted, alone, rtol=0, atol=1e-5 * max(1.0, np.abs(alone).max()))
+    # All of it within rounding, and no number far off: where a normalization divides by nearly
+    # nothing (a pixel of the progressive GAN by 0.005), rounding grows in that number alone.
+    difference = np.abs(predicted - alone)
+    assert np.linalg.norm(difference) <= 5e-6 * np.linalg.norm(alone)
+    assert difference.max() <= 1e-4 * max(1.0, np.abs(alone).max())
 
 
 def test_the_toy_is_what_the_suite_says():
