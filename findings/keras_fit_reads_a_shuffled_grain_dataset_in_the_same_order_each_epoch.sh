@@ -2,7 +2,7 @@
 # keras 3.15.1 with jax 0.10.2 and grain 0.2.18.
 #
 # A grain MapDataset is shuffled with a seed, augmented by random numbers, and given to `fit` for three
-# epochs as an IterDataset, the form that grain's own loaders have.
+# epochs as an IterDataset, the form that grain reads with workers.
 # Expected: as with tf.data or a torch DataLoader that shuffle, each epoch has another order and other
 # random numbers; `repeat` of grain itself gives both.
 # Seen: all epochs are the same batches with the same random numbers, bit for bit.
@@ -52,6 +52,10 @@ for epoch in epochs:
 assert len(set(epochs[0].astype(int))) == 12 and epochs[0].astype(int).tolist() != [*range(12)]
 np.testing.assert_array_equal(epochs[0], epochs[1])
 np.testing.assert_array_equal(epochs[0], epochs[2])
-again = records.repeat(2)
-assert [float(again[i][0]) for i in range(12)] != [float(again[i][0]) for i in range(12, 24)]
+passes = np.array([float(x[0]) for x in records.repeat(2)]).reshape(2, 12)
+orders = passes.astype(int)
+noises = [dict(zip(order, each - order, strict=True)) for order, each in zip(orders, passes, strict=True)]
+print("orders of two passes of repeat:", orders.tolist())
+assert orders[0].tolist() != orders[1].tolist()
+assert all(noises[0][row] != noises[1][row] for row in range(12))
 PY

@@ -525,11 +525,19 @@ def test_call_is_what_is_predicted(case):
     predicted = model.predict(inputs, verbose=0, batch_size=4)
     assert predicted.shape == shape
     alone = ops.convert_to_numpy(model(inputs))
-    # All of it within rounding, and no number far off: where a normalization divides by nearly
-    # nothing (a pixel of the progressive GAN by 0.005), rounding grows in that number alone.
     difference = np.abs(predicted - alone)
     assert np.linalg.norm(difference) <= 5e-6 * np.linalg.norm(alone)
-    assert difference.max() <= 1e-4 * max(1.0, np.abs(alone).max())
+    # Rounding is of the size of the largest numbers, also in those near 0.
+    allowed = np.full_like(alone, 1e-5 * max(1.0, np.abs(alone).max()))
+    if np.any(difference > allowed):
+        # Where a normalization divides by nearly nothing (a pixel of the progressive GAN by 0.005),
+        # rounding grows: by as much as a change of the input by a few roundings moves that number.
+        rng = np.random.default_rng(0)
+        for _ in range(4):
+            nearly = x * (1 + 1e-6 * rng.normal(size=x.shape)).astype("float32")
+            moved = model(nearly if labels is None else (nearly, labels))
+            allowed = np.maximum(allowed, np.abs(ops.convert_to_numpy(moved) - alone))
+    assert np.all(difference <= allowed), f"{difference.max()} apart"
 
 
 def test_the_toy_is_what_the_suite_says():
